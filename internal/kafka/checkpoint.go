@@ -2,201 +2,148 @@ package kafka
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// checkpointVersion is the "v" of the values on the checkpoint topic. It rises with every change an older reader must
-// not overlook; a mere new field does not raise it.
+// checkpointVersion is what this program writes. A higher one on the topic is another program's: it is not guessed at.
 const checkpointVersion = 1
 
-// WriterKey is the last part of a heartbeat's key: `<account>/_writer` (design §2).
-const WriterKey = "_writer"
-
-// Checkpoint is what the producer knows about one stream of one account beyond the stream's own topic (design §2). It
-// is written in the transaction of the records it speaks of (P2), and the sinker reads from it up to which moment a
-// table is complete (S9). Instants are UTC, to the millisecond.
+// Checkpoint is what the producer knows of one account's stream when it starts again (design §2), a record on the
+// checkpoint topic in the same transaction as the records it speaks of (P2). The sinker reads from it up to which moment
+// a table is complete (S9).
 type Checkpoint struct {
+	V       int    `json:"v"`
 	Account int64  `json:"account"`
 	Stream  string `json:"stream"`
-	// Cursor: everything Harvest knew at this moment is on the topic (P4).
+	// Cursor is the moment up to which every change is on the topic; the next poll asks from here (P4). Zero until the first
+	// read is complete. Streams without updated_since have one too: S9 is told by it.
 	Cursor time.Time `json:"cursor,omitzero"`
-	// Anchor bounds the mirror from below and never becomes later (P10).
-	Anchor Anchor `json:"anchor"`
-	// Complete: the first read has finished.
-	Complete bool      `json:"complete,omitempty"`
+	// Anchor is where the mirror begins (P10): zero for everything.
+	Anchor time.Time `json:"anchor,omitzero"`
+	// Backfill is a running first read; nil when there is none.
 	Backfill *Backfill `json:"backfill,omitempty"`
-	// Mark is the parents' seq up to which a child stream's lists were read (P8).
-	Mark int64 `json:"mark,omitempty"`
-	// Round is where the rotating pass over all parents stands (P8).
-	Round *Round `json:"round,omitempty"`
-	Sweep Sweep  `json:"sweep,omitzero"`
-	// Partitions by number; their count is the one keys are spread over for ever (P13).
+	// Marks are, for a child stream, the seqs of the parent's partitions up to which its lists were read (P8).
+	Marks []int64 `json:"marks,omitempty"`
+	// Round is the rotating pass of a child stream (P8).
+	Round Round `json:"round,omitzero"`
+	// Swept is when the last complete sweep of the stream began, Recent the last one of its recent days (P12).
+	Swept  time.Time `json:"swept,omitzero"`
+	Recent time.Time `json:"recent,omitzero"`
+	// Deleted counts the unexplained deletes since the day began at DeletedSince: the brake's memory (P7).
+	Deleted      int       `json:"deleted,omitempty"`
+	DeletedSince time.Time `json:"deleted_since,omitzero"`
+	// TopicID is the id of the topic the offsets below belong to (P15).
+	TopicID string `json:"topic_id"`
+	// Partitions: their number is frozen (P13).
 	Partitions []PartitionState `json:"partitions"`
-	// TopicID is the topic's id in Kafka, base64 as Kafka prints it: another one means the topic was made anew (P15).
-	TopicID string    `json:"topic_id"`
-	At      time.Time `json:"at"` // when this was written
+	At         time.Time        `json:"at"`
 }
 
-// PartitionState is a checkpoint's account of one partition.
+// PartitionState is where the writer stands in one partition.
 type PartitionState struct {
-	Seq  int64 `json:"seq"`  // of the last record, 0 before the first
-	Next int64 `json:"next"` // offset after the last own record, 0 before the first
+	Seq  int64 `json:"seq"`  // of the last own record; from 1, without a gap
+	Next int64 `json:"next"` // the offset after the last own record
 }
 
-// Backfill is a long read under way, so that a restart goes on where it stood.
+// Backfill is how far a first read has come.
 type Backfill struct {
-	Since time.Time `json:"since,omitzero"` // updated_since of the read; zero: none
-	Floor time.Time `json:"floor,omitzero"` // server time at the start of its first request: the cursor once it is done (P4)
-	Link  string    `json:"link,omitempty"` // next page as the server named it
-	Page  int       `json:"page,omitempty"` // or its number
+	Floor time.Time `json:"floor"`          // the server's clock when it began, at most: the cursor once it is complete (P4)
+	Page  int       `json:"page,omitempty"` // pages done, of a list by page numbers
+	Link  string    `json:"link,omitempty"` // the next page, of a list by cursor
 }
 
-// Round is the state of a child stream's rotating pass (P8).
+// Round is a rotating pass over all parents, in order of their ids.
 type Round struct {
-	Started time.Time `json:"started,omitzero"` // of this pass
-	Parent  int64     `json:"parent"`           // id of the last parent read
+	Began time.Time `json:"began,omitzero"`
+	Last  int64     `json:"last,omitempty"` // parents up to this id are done; 0 with Done
+	Done  bool      `json:"done,omitempty"`
 }
 
-// Sweep is when the last sweeps of a stream ended.
-type Sweep struct {
-	Full   time.Time `json:"full,omitzero"`
-	Recent time.Time `json:"recent,omitzero"` // the last 14 days'
-}
-
-// Anchor is the moment the mirror begins at; the zero Anchor is "all": no bound (P10).
-type Anchor time.Time
-
-// All reports whether there is no bound.
-func (a Anchor) All() bool { return time.Time(a).IsZero() }
-
-// Time is the bound, zero for all.
-func (a Anchor) Time() time.Time { return time.Time(a) }
-
-// MarshalText gives "all" or an instant.
-func (a Anchor) MarshalText() ([]byte, error) {
-	if a.All() {
-		return []byte("all"), nil
+// Marshal returns the record's value.
+func (c *Checkpoint) Marshal() []byte {
+	c.V = checkpointVersion
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic("kafka: a checkpoint holds nothing that JSON cannot: " + err.Error())
 	}
-	return millis(time.Time(a)).MarshalText()
+	return b
 }
 
-// UnmarshalText reads what MarshalText wrote.
-func (a *Anchor) UnmarshalText(text []byte) error {
-	if string(text) == "all" {
-		*a = Anchor{}
-		return nil
+// ParseCheckpoint reads a checkpoint record's value. A version this program does not know is an error, not a guess.
+func ParseCheckpoint(value []byte) (*Checkpoint, error) {
+	var c Checkpoint
+	if err := parseVersioned(value, &c, &c.V); err != nil {
+		return nil, fmt.Errorf("reading a checkpoint: %w", err)
 	}
-	return (*time.Time)(a).UnmarshalText(text)
+	if c.Account <= 0 || c.Stream == "" || len(c.Partitions) == 0 {
+		return nil, fmt.Errorf("reading a checkpoint: account, stream or partitions are missing in %.200q", value)
+	}
+	return &c, nil
 }
 
-// Heartbeat is the writer's sign of life (design §2): the first is the sentinel of P1, the last a sign-off.
+// Heartbeat is the writer's sign of life (P1): its first one after StartWriter is the sentinel, a sign-off its last.
 type Heartbeat struct {
+	V         int       `json:"v"`
+	Account   int64     `json:"account"`
 	Host      string    `json:"host"`
 	PID       int       `json:"pid"`
-	Process   string    `json:"process"` // a random text, one for each incarnation
+	Nonce     string    `json:"nonce"` // one per incarnation
 	Version   string    `json:"version"`
-	Command   string    `json:"command"` // run, sync, …
+	Command   string    `json:"command"` // run, sync, sweep, reset
 	Started   time.Time `json:"started"`
 	At        time.Time `json:"at"`
 	SignedOff bool      `json:"signed_off,omitempty"`
 }
 
-// VersionError is a value of the checkpoint topic that a newer program wrote. Only that program may go on.
-type VersionError struct{ V int }
-
-func (e *VersionError) Error() string {
-	return fmt.Sprintf("checkpoint topic: version %d of the values is newer than this program's %d", e.V, checkpointVersion)
+// Marshal returns the record's value.
+func (h *Heartbeat) Marshal() []byte {
+	h.V = checkpointVersion
+	b, err := json.Marshal(h)
+	if err != nil {
+		panic("kafka: a heartbeat holds nothing that JSON cannot: " + err.Error())
+	}
+	return b
 }
 
-// Encode is the value of a checkpoint's record.
-func (c Checkpoint) Encode() ([]byte, error) {
-	c.Cursor, c.At = millis(c.Cursor), millis(c.At)
-	c.Sweep = Sweep{Full: millis(c.Sweep.Full), Recent: millis(c.Sweep.Recent)}
-	if b := c.Backfill; b != nil {
-		c.Backfill = &Backfill{Since: millis(b.Since), Floor: millis(b.Floor), Link: b.Link, Page: b.Page}
-	}
-	if r := c.Round; r != nil {
-		c.Round = &Round{Started: millis(r.Started), Parent: r.Parent}
-	}
-	return json.Marshal(struct {
-		V int `json:"v"`
-		Checkpoint
-	}{checkpointVersion, c})
-}
-
-// Encode is the value of a heartbeat's record.
-func (h Heartbeat) Encode() ([]byte, error) {
-	h.Started, h.At = millis(h.Started), millis(h.At)
-	return json.Marshal(struct {
-		V int `json:"v"`
-		Heartbeat
-	}{checkpointVersion, h})
-}
-
-// ParseCheckpoint reads a checkpoint's value. A newer version is a *VersionError.
-func ParseCheckpoint(value []byte) (Checkpoint, error) {
-	var c Checkpoint
-	if err := parse(value, &c); err != nil {
-		return c, err
-	}
-	if c.Account <= 0 || c.Stream == "" || len(c.Partitions) == 0 {
-		return c, errors.New("checkpoint: account, stream or partitions are missing")
-	}
-	for i, p := range c.Partitions {
-		if p.Seq < 0 || p.Next < 0 {
-			return c, fmt.Errorf("checkpoint: partition %d has a negative number", i)
-		}
-	}
-	return c, nil
-}
-
-// ParseHeartbeat reads a heartbeat's value. A newer version is a *VersionError.
-func ParseHeartbeat(value []byte) (Heartbeat, error) {
+// ParseHeartbeat reads a heartbeat record's value.
+func ParseHeartbeat(value []byte) (*Heartbeat, error) {
 	var h Heartbeat
-	if err := parse(value, &h); err != nil {
-		return h, err
+	if err := parseVersioned(value, &h, &h.V); err != nil {
+		return nil, fmt.Errorf("reading a heartbeat: %w", err)
 	}
-	if h.Process == "" {
-		return h, errors.New("heartbeat: process is missing")
-	}
-	return h, nil
+	return &h, nil
 }
 
-func parse(value []byte, into any) error {
-	var head struct {
-		V int `json:"v"`
-	}
-	switch err := json.Unmarshal(value, &head); {
-	case err != nil:
-		return fmt.Errorf("checkpoint topic: reading a value: %w", err)
-	case head.V > checkpointVersion:
-		return &VersionError{head.V}
-	case head.V < 1:
-		return fmt.Errorf("checkpoint topic: a value of version %d", head.V)
-	}
+func parseVersioned(value []byte, into any, version *int) error {
 	if err := json.Unmarshal(value, into); err != nil {
-		return fmt.Errorf("checkpoint topic: reading a value: %w", err)
+		return err
+	}
+	if *version < 1 || *version > checkpointVersion {
+		return fmt.Errorf("version %d is not known to this program (it knows up to %d): run a newer one", *version, checkpointVersion)
 	}
 	return nil
 }
 
-// CheckpointKey is the key of a stream's checkpoint, or with WriterKey of the account's heartbeat: `account/stream`.
+// writerKey stands where a stream's name stands in the key of a heartbeat.
+const writerKey = "_writer"
+
+// CheckpointKey is the key of a stream's checkpoint.
 func CheckpointKey(account int64, stream string) []byte {
-	return append(strconv.AppendInt(nil, account, 10), "/"+stream...)
+	return []byte(strconv.FormatInt(account, 10) + "/" + stream)
 }
 
-// ParseCheckpointKey reads a key of the checkpoint topic.
-func ParseCheckpointKey(key []byte) (account int64, stream string, err error) {
-	digits, stream, found := strings.Cut(string(key), "/")
-	account, err = strconv.ParseInt(digits, 10, 64)
-	if err != nil || !found || account <= 0 || stream == "" || string(CheckpointKey(account, stream)) != string(key) {
-		return 0, "", fmt.Errorf("checkpoint topic: key %.80q is not account/stream", key)
+// HeartbeatKey is the key of an account's heartbeats.
+func HeartbeatKey(account int64) []byte { return CheckpointKey(account, writerKey) }
+
+// ParseCheckpointKey returns what a key of the checkpoint topic is about; writer marks a heartbeat.
+func ParseCheckpointKey(key []byte) (account int64, stream string, writer bool, err error) {
+	a, stream, ok := strings.Cut(string(key), "/")
+	account, err = strconv.ParseInt(a, 10, 64)
+	if !ok || err != nil || stream == "" {
+		return 0, "", false, fmt.Errorf("key %q of the checkpoint topic is not <account>/<stream>", key)
 	}
-	return account, stream, nil
+	return account, stream, stream == writerKey, nil
 }
-
-func millis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
