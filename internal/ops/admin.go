@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -109,7 +110,8 @@ func CheckAddr(variable, addr string) error {
 	if addr == "" {
 		return nil
 	}
-	if _, err := net.ResolveTCPAddr("tcp", addr); err != nil {
+	_, port, err := net.SplitHostPort(addr)
+	if _, numeric := strconv.ParseUint(port, 10, 16); err != nil || numeric != nil {
 		return fmt.Errorf("%s: %q is no address like 127.0.0.1:8080", variable, addr)
 	}
 	return nil

@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// Secret is a value that must not be shown: every way of printing it gives ***. A field of this type, or of any type
-// with a method Reveal() string, may also be given as a file: X_FILE names it for the variable X.
+// Secret is a value that must not be shown: every way of printing it gives ***. A variable X of this type may also be
+// given as a file, which X_FILE names.
 type Secret string
 
 const masked = "***"

@@ -100,11 +100,10 @@ func fieldsOf(t reflect.Type, index []int) []field {
 		if !ok || name == "-" {
 			continue
 		}
-		_, secret := sf.Type.MethodByName("Reveal")
 		fields = append(fields, field{
 			Variable: Variable{
 				Name: name, Doc: sf.Tag.Get("doc"), Default: sf.Tag.Get("envDefault"), Empty: sf.Tag.Get("empty"),
-				Secret: secret, Required: slices.Contains(strings.Split(options, ","), "required"),
+				Secret: sf.Type == reflect.TypeFor[Secret](), Required: slices.Contains(strings.Split(options, ","), "required"),
 			},
 			tags:  reflect.StructField{Name: sf.Name, Type: sf.Type, Tag: sf.Tag},
 			index: at,
