@@ -1,0 +1,8 @@
+package pgserver
+
+// For tests: the search for programs and the way out where it finds none.
+var (
+	Fetch    = fetch
+	Newest   = newest
+	Complete = complete
+)

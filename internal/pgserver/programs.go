@@ -1,0 +1,121 @@
+package pgserver
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+
+	embedded "github.com/fergusstrange/embedded-postgres"
+)
+
+// places is where packages put the server's programs: Debian and Ubuntu, PGDG's RPMs, Alpine, Homebrew on both kinds of
+// Mac, Postgres.app, a build from source.
+var places = []string{
+	"/usr/lib/postgresql/*/bin",
+	"/usr/pgsql-*/bin",
+	"/usr/libexec/postgresql*",
+	"/opt/homebrew/opt/postgresql@*/bin",
+	"/usr/local/opt/postgresql@*/bin",
+	"/Applications/Postgres.app/Contents/Versions/*/bin",
+	"/usr/local/pgsql/bin",
+}
+
+// programs is a directory with initdb and postgres: the one named by PGBIN, the one on PATH, the newest of the usual
+// places, or fetched into dir.
+func programs(dir string, log *slog.Logger) (string, error) {
+	if bin := os.Getenv("PGBIN"); bin != "" { //nolint:forbidigo // a tests' and quickstart's switch, no setting of the services
+		if !complete(bin) {
+			return "", fmt.Errorf("PGBIN: %s does not hold initdb and postgres", bin)
+		}
+		return bin, nil
+	}
+	if path, err := exec.LookPath("postgres"); err == nil {
+		if path, err = filepath.EvalSymlinks(path); err == nil && complete(filepath.Dir(path)) {
+			return filepath.Dir(path), nil
+		}
+	}
+	if bin := newest(places); bin != "" {
+		return bin, nil
+	}
+	log.Info("no PostgreSQL found on this machine, fetching one")
+	return fetch(dir)
+}
+
+// newest is the complete directory with the highest version in its path, "" where there is none.
+func newest(globs []string) string {
+	var found []string
+	for _, g := range globs {
+		dirs, _ := filepath.Glob(g) // the only error is a bad pattern
+		found = append(found, dirs...)
+	}
+	found = slices.DeleteFunc(found, func(dir string) bool { return !complete(dir) })
+	if len(found) == 0 {
+		return ""
+	}
+	return slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(version(a), version(b)) })
+}
+
+var number = regexp.MustCompile(`[0-9]+(\.[0-9]+)?`)
+
+// version is the last number in a path: 15 of /usr/lib/postgresql/15/bin, 0 where there is none.
+func version(path string) float64 {
+	all := number.FindAllString(path, -1)
+	if len(all) == 0 {
+		return 0
+	}
+	v, _ := strconv.ParseFloat(all[len(all)-1], 64) // digits and a dot always parse
+	return v
+}
+
+func complete(bin string) bool {
+	for _, name := range []string{"initdb", "postgres"} {
+		info, err := os.Stat(filepath.Join(bin, name))
+		if err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// fetch has embedded-postgres download (once: it keeps the archive under the home directory) and unpack a server. The
+// library knows no fetching without starting, so it starts one and stops it again; under root its initdb refuses, which
+// is as good: what it unpacked is all that is wanted.
+func fetch(dir string) (string, error) {
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
+	cfg := embedded.DefaultConfig().Port(port).BinariesPath(dir).RuntimePath(filepath.Join(dir, "runtime")).Logger(io.Discard)
+	if _, err := os.UserHomeDir(); err != nil {
+		cfg = cfg.CachePath(filepath.Join(dir, "archive"))
+	}
+	server := embedded.NewDatabase(cfg)
+	startErr := server.Start()
+	if startErr == nil {
+		startErr = server.Stop()
+	}
+	bin := filepath.Join(dir, "bin")
+	if !complete(bin) {
+		return "", errors.Join(errors.New("no PostgreSQL server: set DATABASE_URL, or install one, or set PGBIN to the directory of initdb and postgres"),
+			fmt.Errorf("fetching one: %w", startErr))
+	}
+	return bin, nil
+}
+
+func freePort() (uint32, error) {
+	l, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		return 0, fmt.Errorf("looking for a free port: %w", err)
+	}
+	defer l.Close()
+	return uint32(l.Addr().(*net.TCPAddr).Port), nil
+}
