@@ -10,45 +10,6 @@ import (
 
 var errStub = errors.New("not built yet")
 
-// PolicyError is a topic whose cleanup.policy is not exactly compact: the topic is the memory (P3). Exit 78.
-type PolicyError struct{ Topic, Policy string }
-
-func (e *PolicyError) Error() string { return e.Topic + e.Policy }
-
-// EnsureTopics …
-func EnsureTopics(ctx context.Context, cl *kgo.Client, c Config, streams []string) (warnings []string, err error) {
-	return nil, errStub
-}
-
-// CheckTransactions returns a warning where the cluster's transaction.version is below 2, "" where all is well.
-func CheckTransactions(ctx context.Context, cl *kgo.Client) (warning string, err error) {
-	return "", errStub
-}
-
-// MaxMessageBytes is each topic's max.message.bytes: TooLarge's limit, and StartWriter's limits.
-func MaxMessageBytes(ctx context.Context, cl *kgo.Client, topics ...string) (map[string]int, error) {
-	return nil, errStub
-}
-
-// TopicIDs are Kafka's ids of those of the topics that exist; TopicIDText is the text for Checkpoint.TopicID.
-func TopicIDs(ctx context.Context, cl *kgo.Client, topics ...string) (map[string][16]byte, error) {
-	return nil, errStub
-}
-
-// TopicIDText is an id as Kafka prints it.
-func TopicIDText(id [16]byte) string { return "" }
-
-// Offsets are offsets by topic and partition.
-type Offsets map[string]map[int32]int64
-
-// Ends are the high watermarks; Starts the log starts. A topic that does not exist is an error.
-func Ends(ctx context.Context, cl *kgo.Client, topics ...string) (Offsets, error) {
-	return nil, errStub
-}
-func Starts(ctx context.Context, cl *kgo.Client, topics ...string) (Offsets, error) {
-	return nil, errStub
-}
-
 // Target is a partition to read: from From (FromStart: the log's start) until the position is ≥ To.
 type Target struct {
 	Topic     string
