@@ -2,6 +2,7 @@ package schema
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -96,5 +97,63 @@ func orphans(files fs.FS, streams []*Stream) error {
 
 // check holds the contract of design §4 for one stream; earlier are the streams before it.
 func (st *Stream) check(earlier []*Stream) error {
+	for _, name := range []string{st.Parent, st.OwnerStream} {
+		if name != "" && !slices.ContainsFunc(earlier, func(o *Stream) bool { return o.Name == name }) {
+			return fmt.Errorf("stream %s does not come before it", name)
+		}
+	}
+	if slices.ContainsFunc(earlier, func(o *Stream) bool { return o.Name == st.Name }) {
+		return errors.New("comes twice")
+	}
+	first := []string{FieldID, FieldAccount}
+	if st.ParentID != "" {
+		first = append(first, st.ParentID)
+	}
+	fields := st.Schema.Fields
+	last := []string{FieldExtra, FieldSeq, FieldObserved}
+	if len(fields) < len(first)+len(last) {
+		return errors.New("has no fields of its own")
+	}
+	for i, name := range first {
+		if fields[i].Name != name {
+			return fmt.Errorf("field %d is %s, not %s", i, fields[i].Name, name)
+		}
+	}
+	for i, name := range last {
+		if f := &fields[len(fields)-len(last)+i]; f.Name != name || f.Compare {
+			return fmt.Errorf("the last fields are not %s, compared by none", strings.Join(last, ", "))
+		}
+	}
+	for _, name := range []string{st.Owner, st.Dates} {
+		if name != "" && st.Schema.Field(name) < 0 {
+			return fmt.Errorf("has no field %s", name)
+		}
+	}
+	if err := st.Schema.checkFields(2); err != nil {
+		return err
+	}
+	if _, err := st.Schema.plan(st); err != nil {
+		return err
+	}
+	_, err := newObject("", st.Schema, st, Omit{})
+	return err
+}
+
+// checkFields holds that only the first fields, the keys, are required, that null is every other union's first branch, and that each
+// field says what it means.
+func (s *Schema) checkFields(keys int) error {
+	for i := range s.Fields {
+		f := &s.Fields[i]
+		switch {
+		case f.Required != (i < keys), f.null > 0:
+			return fmt.Errorf("field %s is no union of null and its type, in this order", f.Name)
+		case f.Doc == "":
+			return fmt.Errorf("field %s has no doc", f.Name)
+		case f.Items != nil:
+			if err := f.Items.checkFields(0); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }

@@ -1,5 +1,7 @@
 package schema
 
+import "sync/atomic"
+
 // Kind is the type of a field, without its nullability.
 type Kind uint8
 
@@ -15,6 +17,17 @@ const (
 	Longs          // array of longs
 	Items          // array of records
 )
+
+var kindNames = [...]string{Long: "long", Bool: "boolean", String: "string", Decimal: "decimal(38,9)", Date: "date",
+	Timestamp: "timestamp-millis", Strings: "array of string", Longs: "array of long", Items: "array of records"}
+
+// String returns the kind's name for people.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "unknown kind"
+}
 
 // Names of fields that every stream has.
 const (
@@ -47,6 +60,7 @@ type Schema struct {
 	Fields []Field
 
 	text string
+	read atomic.Pointer[readPlan] // how ReadRecord walks it for a stream
 }
 
 // Text returns the schema as it is registered: compact JSON with docs and attributes.

@@ -1,0 +1,240 @@
+package schema
+
+import (
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// AnswerError refuses an answer of Harvest (P11): an object in it cannot be one of the stream.
+type AnswerError struct {
+	Stream string
+	ID     int64 // of the object; 0 where it has no usable one
+	Reason string
+	Err    error // of the JSON decoder; nil otherwise
+}
+
+func (e *AnswerError) Error() string {
+	s := e.Stream + " object"
+	if e.ID != 0 {
+		s = fmt.Sprintf("%s %d", s, e.ID)
+	}
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %s: %v", s, e.Reason, e.Err)
+	}
+	return s + ": " + e.Reason
+}
+
+func (e *AnswerError) Unwrap() error { return e.Err }
+
+// Encoder turns the JSON objects of one stream and account into records. It keeps its buffers and is not for concurrent use.
+//
+// jsontext reads each object whole and so checks its grammar; one walk over those bytes then notes where each field's value stands
+// (scan), and one over the fields, in the schema's order, encodes them (encode).
+type Encoder struct {
+	stream  *Stream
+	account int64
+	top     *object
+
+	rec     *Record // at hand
+	misfits bool    // something in the array at hand did not fit
+	number  uint64  // of the JSON object at hand
+	arena   []byte  // Bodies since Reset
+	faults  []fault
+
+	elements, text, word []byte // scratch: an array; a text or an extra; a text inside an extra
+	entries              []entry
+}
+
+// NewEncoder returns an encoder for a stream of the catalogue.
+func NewEncoder(st *Stream, account int64, omit Omit) *Encoder {
+	top, err := newObject("", st.Schema, st, omit)
+	if err != nil {
+		panic(err) // Load has refused the stream
+	}
+	return &Encoder{stream: st, account: account, top: top}
+}
+
+// Reset frees the Bodies of all records since the last Reset and forgets their faults: call it once they are published.
+func (e *Encoder) Reset() {
+	e.arena = e.arena[:0]
+	e.faults = e.faults[:0]
+}
+
+// Decode reads exactly one object, of a child stream under the given parent. The decoder must allow duplicate names and invalid
+// UTF-8: both are looked at here. Only what is no object of the stream at all is refused, with an *AnswerError: no usable id, a
+// member twice, nesting or arrays beyond all measure. What merely does not fit its field goes to extra (P14).
+func (e *Encoder) Decode(dec *jsontext.Decoder, parent int64, rec *Record) error {
+	*rec = Record{Day: NoDay, Parent: parent, Owner: parent}
+	raw, err := dec.ReadValue()
+	if err != nil {
+		return &AnswerError{Stream: e.stream.Name, Reason: "reading JSON", Err: err}
+	}
+	if raw[0] != '{' || len(raw) > maxObject {
+		return &AnswerError{Stream: e.stream.Name, Reason: "not an object"}
+	}
+	e.rec = rec
+	e.begin(e.top)
+	_, reason := e.scan(e.top, e.top.root, raw, 0, maxDepth)
+	start := len(e.arena)
+	if reason == "" {
+		reason = e.encode(raw)
+	}
+	if reason != "" {
+		e.arena = e.arena[:start]
+		return &AnswerError{Stream: e.stream.Name, ID: max(rec.ID, 0), Reason: reason}
+	}
+	rec.Body = e.arena[start:len(e.arena):len(e.arena)]
+	return nil
+}
+
+// Reasons of an AnswerError.
+const (
+	reasonDepth     = "nested too deep"
+	reasonElements  = "array of too many elements"
+	reasonDuplicate = "a member comes twice"
+	reasonID        = "no usable id"
+)
+
+// begin forgets the object before.
+func (e *Encoder) begin(o *object) {
+	e.number++
+	o.number = e.number
+	o.strays = o.strays[:0]
+	clear(o.vals)
+}
+
+// scan notes where the values of an object stand, which begins at b[i] and may nest up to depth. It returns the index after it, or
+// a reason to refuse the answer.
+func (e *Encoder) scan(o *object, n *node, b []byte, i, depth int) (end int, reason string) {
+	if depth == 0 {
+		return 0, reasonDepth
+	}
+	e.number++
+	number := e.number
+	i, more := begin(b, i)
+	if !more {
+		return i + 1, ""
+	}
+	link := &n.first
+	for more {
+		index, length := n.find(b[i:], *link)
+		start := afterColon(b, i+length)
+		if index == len(n.members) {
+			if end = valueEnd(b, start, depth-1); end == 0 {
+				return 0, reasonDepth
+			}
+			e.unknown(o, n, nameText(b[i:i+length]), b[start:end])
+			i, more = next(b, end)
+			continue
+		}
+		*link = index
+		m := &n.members[index]
+		link = &m.next
+		if m.seen == number {
+			return 0, reasonDuplicate
+		}
+		m.seen = number
+		if end, reason = e.member(o, n, m, b, start, depth-1); reason != "" {
+			return 0, reason
+		}
+		i, more = next(b, end)
+	}
+	return i, ""
+}
+
+// member notes a known member's value, which begins at b[start].
+func (e *Encoder) member(o *object, n *node, m *member, b []byte, start, depth int) (end int, reason string) {
+	if m.node != nil && b[start] == '{' {
+		return e.scan(o, m.node, b, start, depth)
+	}
+	if end = valueEnd(b, start, depth); end == 0 {
+		return 0, reasonDepth
+	}
+	switch {
+	case m.node == nil:
+		o.vals[m.field] = span{uint32(start), uint32(end)}
+	case !isNull(b[start:]):
+		e.misfit(o, n, m.node.name, b[start:end], FaultType, m.node.omits)
+	}
+	return end, ""
+}
+
+// unknown keeps a member that no field is made of.
+func (e *Encoder) unknown(o *object, n *node, name, value []byte) {
+	if isNull(value) {
+		return // as if it were missing
+	}
+	e.rec.Unknown++
+	e.fault(n, name, FaultUnknown)
+	o.stray(n, name, value)
+}
+
+// misfit keeps a value that does not fit (P14). In an array's objects nothing of it is kept by itself: the whole array is. With
+// something of it left out (HARVEST_OMIT), it is dropped.
+func (e *Encoder) misfit(o *object, n *node, name, value []byte, reason string, omits bool) {
+	e.rec.Bad++
+	e.fault(n, name, reason)
+	switch {
+	case o != e.top:
+		e.misfits = true
+	case !omits:
+		o.stray(n, name, value)
+	}
+}
+
+func (o *object) stray(n *node, name, value []byte) {
+	n.markStray(o.number)
+	o.strays = append(o.strays, stray{n, name, value})
+}
+
+// encode appends the record's fields to the arena and fills in what the record says of itself.
+func (e *Encoder) encode(raw []byte) (reason string) {
+	rec := e.rec
+	var timers uint64
+	for i := range e.top.fields {
+		f := &e.top.fields[i]
+		var v value
+		switch {
+		case f.fixed:
+			v, reason = e.fixed(f)
+		default:
+			e.arena, v, reason = e.value(e.arena, e.top, f, raw, e.top.vals[i])
+		}
+		if reason != "" {
+			return reason
+		}
+		if !v.ok {
+			continue
+		}
+		rec.set(f.role, v.n)
+		if f.Compare {
+			h := mix(f.name, v.hash)
+			rec.Hash += h
+			if f.Timer {
+				timers += h
+			}
+		}
+	}
+	rec.Rest = rec.Hash - timers
+	return ""
+}
+
+// fixed appends a field that is not from JSON.
+func (e *Encoder) fixed(f *field) (v value, reason string) {
+	switch f.role {
+	case roleExtra:
+		e.arena, reason = e.extra(e.arena, e.top)
+		return value{}, reason
+	case roleParent:
+		v.n = e.rec.Parent
+	default:
+		v.n = e.account
+	}
+	v.ok, v.hash = true, uint64(v.n)
+	if !f.Required {
+		e.arena = append(e.arena, branchValue)
+	}
+	e.arena = appendLong(e.arena, v.n)
+	return v, ""
+}
