@@ -1,0 +1,148 @@
+package sinker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"harveststream/internal/ops"
+)
+
+// pool is a bounded number of connections (S7), made when needed and thrown away after any error that may have broken them.
+type pool struct {
+	config *pgx.ConnConfig
+	idle   chan *pgx.Conn // nil: one that may be made
+}
+
+// newPool reads DATABASE_URL; nothing is connected to. What the URL says itself is not overruled.
+func newPool(dsn ops.Secret, size int) (*pool, error) {
+	config, err := parseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]string{
+		"application_name":                    "harvest-sinker",
+		"client_min_messages":                 "warning",
+		"standard_conforming_strings":         "on",
+		"synchronous_commit":                  "off", // rows and offsets are lost together, and Kafka has the records
+		"lock_timeout":                        "15s",
+		"idle_in_transaction_session_timeout": "120s",
+		"temp_buffers":                        "32MB",
+		"DateStyle":                           "ISO",
+		"TimeZone":                            "UTC",
+	} {
+		if config.RuntimeParams[name] == "" {
+			config.RuntimeParams[name] = value
+		}
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 10 * time.Second
+	}
+	p := &pool{config: config, idle: make(chan *pgx.Conn, size)}
+	for range size {
+		p.idle <- nil
+	}
+	return p, nil
+}
+
+// parseDSN never repeats what it could not read: it holds a password.
+func parseDSN(dsn ops.Secret) (*pgx.ConnConfig, error) {
+	text := dsn.Reveal()
+	if strings.Contains(text, "://") {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+			return nil, errors.New("is no URL like postgres://user@host/database")
+		}
+	}
+	config, err := pgx.ParseConfig(text)
+	if err != nil {
+		return nil, errors.New("is no connection string like postgres://user@host/database")
+	}
+	return config, nil
+}
+
+// acquire returns a connection of one's own, waiting for one that is free.
+func (p *pool) acquire(ctx context.Context) (*pgx.Conn, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case conn := <-p.idle:
+		if conn != nil && !conn.IsClosed() {
+			return conn, nil
+		}
+		conn, err := pgx.ConnectConfig(ctx, p.config)
+		if err != nil {
+			p.idle <- nil
+			return nil, fmt.Errorf("connecting to the database: %w", err)
+		}
+		return conn, nil
+	}
+}
+
+// release gives a connection back; after an error only if it is in no transaction.
+func (p *pool) release(conn *pgx.Conn, err error) {
+	var pg *pgconn.PgError
+	switch {
+	case conn.IsClosed() || conn.PgConn().TxStatus() != 'I':
+	case errors.As(err, &pg) && (pg.Code[:min(2, len(pg.Code))] == "57" || pg.Code == "25006"):
+	default:
+		p.idle <- conn
+		return
+	}
+	closeConn(conn)
+	p.idle <- nil
+}
+
+func closeConn(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
+// use runs f with a connection.
+func (p *pool) use(ctx context.Context, f func(conn *pgx.Conn) error) error {
+	conn, err := p.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	err = f(conn)
+	p.release(conn, err)
+	return err
+}
+
+// transact runs f in a transaction. An error of COMMIT leaves its outcome unknown; the offset tells it (S1).
+func (p *pool) transact(ctx context.Context, f func(conn *pgx.Conn) error) error {
+	return p.use(ctx, func(conn *pgx.Conn) error { return transact(ctx, conn, f) })
+}
+
+func transact(ctx context.Context, conn *pgx.Conn, f func(conn *pgx.Conn) error) error {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	if err := f(conn); err != nil {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = tx.Rollback(undo)
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	return nil
+}
+
+// close closes all connections; none may be in use.
+func (p *pool) close() {
+	for range cap(p.idle) {
+		if conn := <-p.idle; conn != nil {
+			closeConn(conn)
+		}
+	}
+}

@@ -1,0 +1,463 @@
+package sinker
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"harveststream/pkg/schema"
+)
+
+// writer applies changes to one table over one connection at a time. It keeps no state between batches.
+type writer struct {
+	table  *table
+	sql    *statements
+	plans  func(schemaID int) (*plan, error)
+	stream string
+	locked bool // keys may come through several partitions: lock what the probe finds
+}
+
+// batch is what one transaction applies, and what became of it.
+type batch struct {
+	changes []change
+	highest map[int64]int64 // by account: the highest seq applied before; seqs above it cannot have been deleted since
+	staged  bool            // everything goes through the stage
+	now     time.Time
+
+	inserted, updated, removed int // results
+}
+
+// badRow is a record that cannot become a row.
+type badRow struct {
+	change *change
+	err    error
+}
+
+// badRowsError reports records that are not applicable: the transaction is to be rolled back and run again without them (S5).
+type badRowsError struct{ rows []badRow }
+
+func (e *badRowsError) Error() string {
+	return fmt.Sprintf("%d records cannot become rows; the first: %v", len(e.rows), e.rows[0].err)
+}
+
+// probe asks which keys have rows, and which of those that may be replays were deleted (recipes: this is the path of first load and
+// replay alike).
+func (w *writer) probe(ctx context.Context, conn *pgx.Conn, b *batch) error {
+	text := w.sql.probe
+	if w.locked {
+		text = w.sql.probeLocked
+	}
+	for from, to := range accounts(b.changes) {
+		part := b.changes[from:to]
+		ids, old := make([]int64, len(part)), []int64(nil)
+		for i := range part {
+			ids[i] = part[i].id
+			if low := part[i].lowest(); low <= b.highest[part[i].account] {
+				old = append(old, part[i].id)
+			}
+		}
+		err := scanRanks(ctx, conn, text, []any{part[0].account, ids}, func(id, seq, _ int64) {
+			if c := find(part, id); c != nil {
+				c.found, c.had = true, seq
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("looking for rows: %w", err)
+		}
+		if len(old) == 0 {
+			continue
+		}
+		err = scanRanks(ctx, conn, w.sql.ranks, []any{w.stream, part[0].account, old}, func(id, seq, at int64) {
+			if c := find(part, id); c != nil {
+				c.dead, c.deadAt = seq, at
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("looking for deleted rows: %w", err)
+		}
+	}
+	return nil
+}
+
+// lowest is the lowest seq that the change has.
+func (c *change) lowest() int64 {
+	if c.up.rec == nil || c.gone > 0 && c.gone < c.up.seq {
+		return c.gone
+	}
+	return c.up.seq
+}
+
+// accounts yields the ranges of changes of one account each.
+func accounts(changes []change) func(func(from, to int) bool) {
+	return func(yield func(from, to int) bool) {
+		for from := 0; from < len(changes); {
+			to := from + 1
+			for to < len(changes) && changes[to].account == changes[from].account {
+				to++
+			}
+			if !yield(from, to) {
+				return
+			}
+			from = to
+		}
+	}
+}
+
+// find returns the change of an id among those of one account, which are sorted.
+func find(part []change, id int64) *change {
+	i := sort.Search(len(part), func(i int) bool { return part[i].id >= id })
+	if i < len(part) && part[i].id == id {
+		return &part[i]
+	}
+	return nil
+}
+
+// scanRanks reads rows of id, seq and, where the query has it, a moment, in binary.
+func scanRanks(ctx context.Context, conn *pgx.Conn, sql string, args []any, each func(id, seq, at int64)) error {
+	rows, err := conn.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v [3]int64
+		for i, raw := range rows.RawValues() {
+			if len(raw) != 8 || i == len(v) {
+				return errors.New("ranks came in another form than asked for")
+			}
+			v[i] = int64(binary.BigEndian.Uint64(raw))
+		}
+		each(v[0], v[1], v[2])
+	}
+	return rows.Err()
+}
+
+// rowChange is a row to be sent.
+type rowChange struct {
+	*change
+	deleted int64
+}
+
+// work is what a batch's decisions ask for, sorted by key.
+type work struct {
+	insert, update         []rowChange
+	gone, marked, remember []*change
+}
+
+// sortOut decides every change.
+func (w *writer) sortOut(b *batch) work {
+	var todo work
+	for i := range b.changes {
+		c := &b.changes[i]
+		a := decide(c, w.table.soft)
+		switch {
+		case a.update || a.insert && b.staged:
+			todo.update = append(todo.update, rowChange{c, a.deleted})
+		case a.insert:
+			todo.insert = append(todo.insert, rowChange{c, a.deleted})
+		}
+		if a.remove {
+			todo.gone = append(todo.gone, c)
+		}
+		if a.markGone {
+			todo.marked = append(todo.marked, c)
+		}
+		if a.remember {
+			todo.remember = append(todo.remember, c)
+		}
+	}
+	return todo
+}
+
+// apply makes the tables what the changes say, inside the caller's transaction (S3, S4).
+func (w *writer) apply(ctx context.Context, conn *pgx.Conn, b *batch) error {
+	if err := w.probe(ctx, conn, b); err != nil {
+		return err
+	}
+	todo := w.sortOut(b)
+	sent := &sending{writer: w, conn: conn, loaded: micros(b.now)}
+	if err := sent.rows(ctx, &w.table.relation, todo.insert); err != nil {
+		return err
+	}
+	if len(todo.update) > 0 {
+		if err := w.update(ctx, conn, sent, todo.update); err != nil {
+			return err
+		}
+	}
+	if err := sent.children(ctx); err != nil {
+		return err
+	}
+	if err := sent.lift(ctx); err != nil {
+		return err
+	}
+	if err := w.forget(ctx, conn, b, todo); err != nil {
+		return err
+	}
+	b.inserted, b.updated, b.removed = len(todo.insert), len(todo.update), len(todo.gone)+len(todo.marked)
+	return nil
+}
+
+// update sends rows through the stage, and takes the items of their old versions away.
+func (w *writer) update(ctx context.Context, conn *pgx.Conn, sent *sending, rows []rowChange) error {
+	if _, err := conn.Exec(ctx, w.sql.createStage); err != nil {
+		return fmt.Errorf("making a temporary table (the role needs TEMPORARY on the database): %w", err)
+	}
+	if err := sent.rows(ctx, &w.sql.stage, rows); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, w.sql.merge); err != nil {
+		return fmt.Errorf("merging rows into %s: %w", w.table.name, err)
+	}
+	changes := make([]*change, len(rows))
+	for i := range rows {
+		changes[i] = rows[i].change
+	}
+	return w.clearChildren(ctx, conn, changes)
+}
+
+// clearChildren deletes the items of these keys.
+func (w *writer) clearChildren(ctx context.Context, conn *pgx.Conn, changes []*change) error {
+	if len(w.sql.children) == 0 {
+		return nil
+	}
+	for _, part := range byAccount(changes) {
+		for _, sql := range w.sql.children {
+			if _, err := conn.Exec(ctx, sql.clear, part.account, part.ids); err != nil {
+				return fmt.Errorf("taking away items of %s: %w", w.table.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// forget carries out the deletes.
+func (w *writer) forget(ctx context.Context, conn *pgx.Conn, b *batch, todo work) error {
+	for _, part := range byAccount(todo.gone) {
+		if _, err := conn.Exec(ctx, w.sql.remove, part.account, part.ids, part.seqs); err != nil {
+			return fmt.Errorf("deleting rows of %s: %w", w.table.name, err)
+		}
+	}
+	if err := w.clearChildren(ctx, conn, todo.gone); err != nil {
+		return err
+	}
+	for _, part := range byAccount(todo.marked) {
+		if _, err := conn.Exec(ctx, w.sql.markGone, part.account, part.ids, part.seqs, part.moments, b.now); err != nil {
+			return fmt.Errorf("marking rows of %s as deleted: %w", w.table.name, err)
+		}
+	}
+	for _, part := range byAccount(todo.remember) {
+		if _, err := conn.Exec(ctx, w.sql.remember, w.stream, part.ids, part.accounts, part.seqs, part.moments); err != nil {
+			return fmt.Errorf("remembering deletes of %s: %w", w.table.name, err)
+		}
+	}
+	return nil
+}
+
+// keys are the parameters of a set-based statement.
+type keys struct {
+	account             int64
+	ids, accounts, seqs []int64
+	moments             []pgtype.Timestamptz
+}
+
+// byAccount turns changes, sorted by account, into parameters.
+func byAccount(changes []*change) []keys {
+	var list []keys
+	for _, c := range changes {
+		if len(list) == 0 || list[len(list)-1].account != c.account {
+			list = append(list, keys{account: c.account})
+		}
+		k := &list[len(list)-1]
+		k.ids, k.accounts = append(k.ids, c.id), append(k.accounts, c.account)
+		k.seqs = append(k.seqs, c.gone)
+		k.moments = append(k.moments, pgtype.Timestamptz{Time: momentOf(c.goneAt), Valid: true})
+	}
+	return list
+}
+
+func momentOf(pg int64) time.Time { return time.UnixMicro(pg + epochMillis*1000).UTC() }
+
+// sending sends rows by COPY and collects what follows from them.
+type sending struct {
+	*writer
+	conn    *pgx.Conn
+	loaded  int64
+	kids    []kidRows
+	lifting []*change // rows whose extra may hold values of columns their writer did not know
+}
+
+// kidRows are rows of a child table by one plan.
+type kidRows struct {
+	child   *child
+	columns []string
+	buf     []byte
+	owners  []*change // by row
+}
+
+// rows copies rows into a table or its stage: one COPY per writer's schema among them.
+func (s *sending) rows(ctx context.Context, into *relation, rows []rowChange) error {
+	for len(rows) > 0 {
+		id := rows[0].up.schemaID
+		var same, others []rowChange
+		same, others = rows, nil
+		if mixed(rows, id) {
+			same = nil
+			for _, r := range rows {
+				if r.up.schemaID == id {
+					same = append(same, r)
+				} else {
+					others = append(others, r)
+				}
+			}
+		}
+		if err := s.copy(ctx, into, id, same); err != nil {
+			return err
+		}
+		rows = others
+	}
+	return nil
+}
+
+func mixed(rows []rowChange, id int) bool {
+	for i := range rows {
+		if rows[i].up.schemaID != id {
+			return true
+		}
+	}
+	return false
+}
+
+// copy sends rows of one writer's schema. Rows that cannot be encoded are all found before the error is returned.
+func (s *sending) copy(ctx context.Context, into *relation, schemaID int, rows []rowChange) error {
+	p, err := s.plans(schemaID)
+	if err != nil {
+		return err
+	}
+	src := &source{enc: newEncoder(p), rows: rows, loaded: s.loaded, s: s, owners: make([][]*change, len(p.items))}
+	src.buf = append(src.buf, copyHeader...)
+	_, err = s.conn.PgConn().CopyFrom(ctx, src, copyInto(into, p.columns))
+	if err != nil && len(src.bad) == 0 {
+		if n, ok := failedLine(err); ok && n <= len(src.sent) {
+			return &badRowsError{[]badRow{{src.sent[n-1], err}}}
+		}
+		return fmt.Errorf("copying rows into %s: %w", s.table.name, err)
+	}
+	if len(src.bad) > 0 {
+		return &badRowsError{src.bad}
+	}
+	for i, ip := range p.items {
+		if ip != nil && src.enc.rows[i] > 0 {
+			s.kids = append(s.kids, kidRows{s.table.children[i], ip.columns, src.enc.kids[i], src.owners[i]})
+		}
+	}
+	return nil
+}
+
+// children copies the items of all rows sent so far.
+func (s *sending) children(ctx context.Context) error {
+	for _, k := range s.kids {
+		buf := make([]byte, 0, len(copyHeader)+len(k.buf)+len(copyTrailer))
+		buf = append(append(append(buf, copyHeader...), k.buf...), copyTrailer...)
+		_, err := s.conn.PgConn().CopyFrom(ctx, bytes.NewReader(buf), copyInto(&k.child.relation, k.columns))
+		if err != nil {
+			if n, ok := failedLine(err); ok && n <= len(k.owners) {
+				return &badRowsError{[]badRow{{k.owners[n-1], err}}}
+			}
+			return fmt.Errorf("copying rows into %s: %w", k.child.name, err)
+		}
+	}
+	return nil
+}
+
+// lift moves what older writers kept in extra into the columns it has now, for the rows just sent (S6).
+func (s *sending) lift(ctx context.Context) error {
+	if len(s.lifting) == 0 {
+		return nil
+	}
+	for _, part := range byAccount(s.lifting) {
+		for _, r := range s.table.relations() {
+			for i := range r.columns {
+				sql := lift(r, &r.columns[i])
+				if sql == "" {
+					continue
+				}
+				sql += fmt.Sprintf(" AND t.%s = $1 AND t.%s = ANY($2)", quote(schema.FieldAccount), quote(r.key[0]))
+				if _, err := s.conn.Exec(ctx, sql, part.account, part.ids); err != nil {
+					return fmt.Errorf("moving values from extra into columns of %s: %w", r.name, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// source encodes rows as the COPY asks for them.
+type source struct {
+	s      *sending
+	enc    *encoder
+	rows   []rowChange
+	next   int
+	loaded int64
+	buf    []byte
+	read   int
+	sent   []*change   // by line
+	owners [][]*change // by child table and line
+	bad    []badRow
+	ended  bool
+}
+
+// chunk is how much is encoded ahead of the socket.
+const chunk = 128 << 10
+
+// Read implements io.Reader.
+func (s *source) Read(p []byte) (int, error) {
+	if s.read == len(s.buf) {
+		if s.ended {
+			return 0, io.EOF
+		}
+		s.fill()
+	}
+	n := copy(p, s.buf[s.read:])
+	s.read += n
+	return n, nil
+}
+
+func (s *source) fill() {
+	if s.read > 0 {
+		s.buf, s.read = s.buf[:0], 0
+	}
+	for s.next < len(s.rows) && len(s.buf) < chunk {
+		s.add(s.rows[s.next])
+		s.next++
+	}
+	if s.next == len(s.rows) {
+		s.buf = append(s.buf, copyTrailer...)
+		s.ended = true
+	}
+}
+
+func (s *source) add(r rowChange) {
+	var err error
+	s.buf, err = s.enc.appendRow(s.buf, r.up.body, rowMeta{id: r.id, account: r.account, seq: r.up.seq, loaded: s.loaded, deleted: r.deleted})
+	if err != nil {
+		s.bad = append(s.bad, badRow{r.change, err})
+		return
+	}
+	s.sent = append(s.sent, r.change)
+	for i, n := range s.enc.rows {
+		for len(s.owners[i]) < n {
+			s.owners[i] = append(s.owners[i], r.change)
+		}
+	}
+	if s.enc.lift {
+		s.s.lifting = append(s.s.lifting, r.change)
+	}
+}
