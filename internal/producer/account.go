@@ -1,0 +1,159 @@
+package producer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"harveststream/internal/ops"
+	"harveststream/pkg/harvest"
+	"harveststream/pkg/schema"
+)
+
+// account is what this token is and may do, read at start and again before anything is deleted (P7).
+type account struct {
+	Name    string
+	user    string
+	roles   []string
+	admin   bool
+	changed bool // the last reading showed other permissions than the one before
+	modules map[string]bool
+	drift   time.Duration // the server's clock minus ours
+	kept    bool
+}
+
+type me struct {
+	FirstName   string   `json:"first_name"`
+	LastName    string   `json:"last_name"`
+	AccessRoles []string `json:"access_roles"`
+}
+
+const administrator = "administrator"
+
+// readAccount asks who we are and which modules are on. An account the token cannot reach is refused (P11).
+func readAccount(ctx context.Context, cl *harvest.Client, id int64) (account, error) {
+	var a account
+	err := cl.Do(ctx, harvest.Request{Path: "company"}, func(r *harvest.Response) error {
+		a.drift, a.kept = time.Until(r.Now), true
+		return a.readCompany(r.Body)
+	})
+	switch {
+	case harvest.IsForbidden(err): // not an administrator's token: the modules stay unknown, the lists will tell
+	case harvest.IsNotFound(err):
+		return a, ops.Fail(ops.ExitConfig, fmt.Errorf("HARVEST_ACCOUNT_ID %d: the token cannot reach this account%s", id, reachable(ctx, cl)))
+	case err != nil:
+		return a, fmt.Errorf("reading the account: %w", err)
+	}
+	err = cl.Do(ctx, harvest.Request{Path: "users/me"}, func(r *harvest.Response) error {
+		a.drift, a.kept = time.Until(r.Now), true
+		return a.readMe(r.Body)
+	})
+	if harvest.IsNotFound(err) {
+		return a, ops.Fail(ops.ExitConfig, fmt.Errorf("HARVEST_ACCOUNT_ID %d: the token's user has no place in this account%s", id, reachable(ctx, cl)))
+	}
+	if err != nil {
+		return a, fmt.Errorf("reading the token's user: %w", err)
+	}
+	return a, nil
+}
+
+// reachable names the accounts the token does reach, where Harvest's identity service can be asked.
+func reachable(ctx context.Context, cl *harvest.Client) string {
+	accounts, err := cl.Accounts(ctx)
+	if err != nil || len(accounts) == 0 {
+		return "; the ids a token reaches are shown where it was made"
+	}
+	text := "; it reaches"
+	for i, a := range accounts {
+		if i > 0 {
+			text += ","
+		}
+		text += fmt.Sprintf(" %d (%s)", a.ID, a.Product)
+	}
+	return text + ", of which only harvest accounts serve here"
+}
+
+func (a *account) readCompany(body []byte) error {
+	var c map[string]any
+	if err := json.Unmarshal(body, &c); err != nil {
+		return fmt.Errorf("company: %w", err)
+	}
+	a.modules = map[string]bool{}
+	a.Name, _ = c["name"].(string)
+	for _, s := range schema.All() {
+		if on, known := c[s.Module].(bool); s.Module != "" && known {
+			a.modules[s.Module] = on
+		}
+	}
+	return nil
+}
+
+func (a *account) readMe(body []byte) error {
+	var m me
+	if err := json.Unmarshal(body, &m); err != nil {
+		return fmt.Errorf("users/me: %w", err)
+	}
+	if m.AccessRoles == nil {
+		return errors.New("users/me has no access_roles: it is not a Harvest user")
+	}
+	slices.Sort(m.AccessRoles)
+	a.changed = a.roles != nil && !slices.Equal(a.roles, m.AccessRoles)
+	a.user, a.roles = m.FirstName+" "+m.LastName, m.AccessRoles
+	a.admin = slices.Contains(m.AccessRoles, administrator)
+	return nil
+}
+
+// off says whether company tells that a stream's module is switched off.
+func (a *account) off(s *schema.Stream) bool {
+	on, known := a.modules[s.Module]
+	return s.Module != "" && known && !on
+}
+
+// readMe looks again at what the token may do, before anything is deleted (P7).
+func (e *engine) readMe(t *task) error {
+	a, err := t.get(call{req: harvest.Request{Path: "users/me"}, shape: raw})
+	if err != nil {
+		return err
+	}
+	if err := e.account.readMe(a.res.Body); err != nil {
+		return err
+	}
+	if e.account.changed {
+		e.log.Warn("the token's permissions have changed", "roles", e.account.roles)
+	}
+	return nil
+}
+
+// readCompany looks again at the modules, and blocks or frees the streams that hang on them (P11).
+func (e *engine) readCompany(t *task) error {
+	a, err := t.get(call{req: harvest.Request{Path: "company"}, shape: raw})
+	if harvest.IsForbidden(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := e.account.readCompany(a.res.Body); err != nil {
+		return err
+	}
+	e.applyModules()
+	return nil
+}
+
+// applyModules blocks streams whose module is off, and frees those whose module came back.
+func (e *engine) applyModules() {
+	for _, s := range e.streams {
+		switch off := e.account.off(s.Stream); {
+		case off && s.blocked == nil:
+			e.block(s, fmt.Sprintf("switched off in the account's settings (%s)", s.Module), ops.ExitPermission)
+		case !off && s.blocked != nil && s.blocked.module:
+			e.unblock(s)
+		}
+	}
+}
+
+// serverTime is the server's clock at one of our moments, by the latest answer.
+func (e *engine) serverTime(t time.Time) time.Time { return t.Add(e.account.drift) }

@@ -1,0 +1,44 @@
+package producer
+
+import "fmt"
+
+// brakeFloor and brakeShare are P7's limits: more unexplained deletes than max(20, 2 %) of the stream within a day stop the sweep.
+const (
+	brakeFloor = 20
+	brakeShare = 50 // 1/50 = 2 %
+)
+
+// candidates is what a sweep concludes from, reduced to numbers (P7).
+type candidates struct {
+	unexplained int // keys not met whose own parent is not confirmed gone
+	explained   int // keys not met whose parent is
+	today       int // unexplained deletes of earlier sweeps within a day
+	living      int // keys of the whole stream in the index, the candidates included
+	allowed     int // what a human allowed with --allow-deletes; -1 = nobody was asked
+	admin       bool
+	changed     bool // the token's permissions are others than when the sweep began
+}
+
+// conclude is the brake of P7: "" when the candidates may be confirmed one by one and deleted, else why the sweep stops until a
+// human answers with `producer sweep STREAM --allow-deletes N`.
+func conclude(c candidates) string {
+	limit := max(brakeFloor, c.living/brakeShare)
+	switch {
+	case !c.admin:
+		return "the token is not an administrator's: it may just not see these rows"
+	case c.unexplained == 0:
+		return ""
+	case c.changed:
+		return "the token's permissions have changed"
+	case c.allowed >= 0 && c.unexplained > c.allowed:
+		return fmt.Sprintf("%d rows are missing, more than the %d allowed", c.unexplained, c.allowed)
+	case c.allowed >= 0:
+		return ""
+	case c.unexplained+c.explained >= c.living:
+		return "none of the stream is left"
+	case c.unexplained+c.today > limit:
+		return fmt.Sprintf("%d rows are missing and %d were deleted within a day, more than %d", c.unexplained, c.today, limit)
+	default:
+		return ""
+	}
+}

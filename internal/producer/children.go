@@ -1,0 +1,189 @@
+package producer
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"harveststream/pkg/harvest"
+)
+
+// A child stream has no list of its own: its rows are read parent by parent. Which parents? Those whose updated_at moved, in order of
+// their seq, up to a mark in the child stream's checkpoint; and all of them once a round, since not every change of a child moves its
+// parent (P8).
+
+// listOf is the list of one parent's children.
+func (s *stream) listOf(parent int64) harvest.Request {
+	r := s.query()
+	r.Path = strings.ReplaceAll(s.Path, "{id}", strconv.FormatInt(parent, 10))
+	return r
+}
+
+// source hands out the parents of a pass one by one; done moves the checkpoint behind one.
+type source struct {
+	next func() (pending, bool)
+	done func(pending)
+}
+
+// follow reads the children of the parents that changed.
+func (e *engine) follow(t *task, s *stream) error {
+	err := e.readLists(t, s, source{
+		next: func() (pending, bool) {
+			for len(s.queue) > 0 {
+				p := s.queue[0]
+				s.queue = s.queue[1:]
+				if x := s.parent.index.get(p.parent); x != nil && !x.gone() && !s.queuedLater(p) {
+					return p, true
+				}
+			}
+			return pending{}, false
+		},
+		done: func(p pending) { s.setMark(p.part, p.seq) },
+	})
+	if err != nil {
+		s.requeue(e.cfg.AccountID, e.keyID) // what was taken from the queue and not done is above the mark
+	}
+	return err
+}
+
+// queuedLater says whether a parent stands in the queue again, near its head: one reading then serves both.
+func (s *stream) queuedLater(p pending) bool {
+	return slices.ContainsFunc(s.queue[:min(len(s.queue), 64)], func(q pending) bool { return q.parent == p.parent })
+}
+
+// rotate reads the children of every parent in the mirror, in order of their ids, from where the round stands.
+func (e *engine) rotate(t *task, s *stream) error {
+	if s.ck.Round.Done || s.ck.Round.Began.IsZero() {
+		s.ck.Round.Began, s.ck.Round.Last, s.ck.Round.Done = e.serverTime(time.Now()), 0, false
+	}
+	var parents []int64
+	s.parent.index.all(func(x *entry) {
+		if !x.gone() && x.id > s.ck.Round.Last {
+			parents = append(parents, x.id)
+		}
+	})
+	slices.Sort(parents)
+	err := e.readLists(t, s, source{
+		next: func() (pending, bool) {
+			if len(parents) == 0 {
+				return pending{}, false
+			}
+			id := parents[0]
+			parents = parents[1:]
+			return pending{parent: id}, true
+		},
+		done: func(p pending) { s.ck.Round.Last = p.parent },
+	})
+	if err != nil {
+		return err
+	}
+	return e.publish(nil, func() { s.ck.Round.Done, s.ck.Round.Last = true, 0 }, s)
+}
+
+// readLists reads parents' lists side by side. What needs a second look (a child gone, a deleted one back, a further page, a parent
+// that answers 404) waits until no other list is under way, and the mark waits with it.
+func (e *engine) readLists(t *task, s *stream, from source) error {
+	var asked, unsure []pending
+	for {
+		for len(unsure) == 0 && t.pending() < e.cfg.Concurrency {
+			p, more := from.next()
+			if !more {
+				break
+			}
+			asked = append(asked, p)
+			t.ask(call{req: s.listOf(p.parent), parent: p.parent, stream: s})
+		}
+		if len(asked) == 0 {
+			if len(unsure) == 0 {
+				return nil
+			}
+			for _, p := range unsure {
+				if err := e.secondLook(t, s, p.parent); err != nil {
+					return err
+				}
+				from.done(p)
+			}
+			unsure = nil
+			continue
+		}
+		p := asked[0]
+		asked = asked[1:]
+		a, err := t.answer()
+		if err != nil && !isGone(err) {
+			return err
+		}
+		if err != nil || !s.settled(p.parent, a) {
+			unsure = append(unsure, p)
+			continue
+		}
+		how := sight{cause: byChildren}
+		if len(unsure) == 0 {
+			how.progress = func(*answer) { from.done(p) }
+		} else {
+			unsure = append(unsure, p) // in order, so that the mark does not overtake
+		}
+		if _, err := e.take(s, a, how); err != nil {
+			return err
+		}
+	}
+}
+
+// settled says whether one complete answer tells all about a parent's children: none missing, none back from the dead.
+func (s *stream) settled(parent int64, a *answer) bool {
+	if a.page.Next != "" {
+		return false
+	}
+	shown := 0
+	for i := range a.recs() {
+		switch x := s.index.get(a.recs()[i].ID); {
+		case x != nil && x.gone():
+			return false
+		case x != nil && x.owner == parent:
+			shown++
+		}
+	}
+	known := 0
+	s.index.children(parent, func(*entry) { known++ })
+	return shown == known
+}
+
+// secondLook reads one parent's complete list twice; what neither shows is gone, what both show is there, also after its tombstone (P7).
+func (e *engine) secondLook(t *task, s *stream, parent int64) error {
+	var first uint32
+	for i := range 2 {
+		if i == 1 {
+			first = e.nextRequest()
+		}
+		req := s.listOf(parent)
+		for req.Path != "" || req.Link != "" {
+			a, err := t.get(call{req: req, parent: parent, stream: s})
+			if isGone(err) {
+				return e.confirm(t, s.parent, parent, bySweep) // the parent itself seems gone: its deletion takes the children along
+			}
+			if err != nil {
+				return err
+			}
+			if _, err := e.take(s, a, sight{cause: byChildren, confirmed: i == 1}); err != nil {
+				return err
+			}
+			req = harvest.Request{Link: a.page.Next}
+		}
+	}
+	var missing []int64
+	s.index.children(parent, func(x *entry) {
+		if x.req < first {
+			missing = append(missing, x.id)
+		}
+	})
+	if len(missing) == 0 || e.cfg.Deletes == deletesOff {
+		return nil
+	}
+	if err := e.readMe(t); err != nil {
+		return err
+	}
+	if !e.mayDelete(s, 0, len(missing)) || e.dryRun {
+		return nil
+	}
+	return e.entomb(s, missing, byChildren, len(missing))
+}

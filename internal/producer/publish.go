@@ -1,0 +1,197 @@
+package producer
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"harveststream/internal/kafka"
+	"harveststream/pkg/schema"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// cause is why a record was published: the words of the header harvest-cause.
+type cause string
+
+const (
+	byPoll     cause = "poll"
+	byTimer    cause = "timer"
+	byBackfill cause = "backfill"
+	bySweep    cause = "sweep"
+	byChildren cause = "children" // a child list of a changed parent, or of the rotating pass
+	byParent   cause = "parent"   // deleted along with its parent
+)
+
+// change is one record to publish: an object as it was observed, or, without a record, a tombstone.
+type change struct {
+	s     *stream
+	id    int64
+	rec   *schema.Record
+	op    string // create, update, delete
+	cause cause
+	stamp uint32
+	req   uint32
+	now   time.Time // the server's clock when it answered
+}
+
+// headerOverhead is more than the key, headers and framing of a record take beside its value.
+const headerOverhead = 512
+
+// publish makes the changes of one answer and the checkpoints of their streams one transaction (P2); progress is called once
+// nothing but Kafka can fail any more, to move what the checkpoints say. Without changes the checkpoints are only marked, and
+// written twice a minute. The error is fatal, except a *blockError for a record too large for its topic.
+func (e *engine) publish(changes []change, progress func(), touched ...*stream) error {
+	for i := range changes {
+		c := &changes[i]
+		if c.rec != nil && len(c.rec.Body)+headerOverhead > c.s.maxBytes {
+			return &blockError{stream: c.s, reason: fmt.Sprintf("record %d of %s has %d bytes, more than %s takes (max.message.bytes %d): raise it on the topic",
+				c.id, c.s.Name, len(c.rec.Body), c.s.topic, c.s.maxBytes)}
+		}
+	}
+	if progress != nil {
+		progress()
+	}
+	for _, s := range touched {
+		s.dirty = true
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	records := make([]*kgo.Record, len(changes))
+	for i := range changes {
+		records[i] = e.record(&changes[i])
+		changes[i].s.moved = true
+	}
+	if err := e.commit(records); err != nil {
+		return err
+	}
+	for i := range changes {
+		e.remember(&changes[i], records[i])
+	}
+	return nil
+}
+
+// record encodes a change and gives it the next seq of its partition.
+func (e *engine) record(c *change) *kgo.Record {
+	key := schema.AppendKey(nil, e.keyID, c.id, e.cfg.AccountID)
+	p := kafka.Partition(key, len(c.s.ck.Partitions))
+	part := &c.s.ck.Partitions[p]
+	part.Seq++
+	r := &kgo.Record{Topic: c.s.topic, Partition: p, Key: key, Headers: []kgo.RecordHeader{
+		{Key: "harvest-op", Value: []byte(c.op)},
+		{Key: "harvest-seq", Value: strconv.AppendInt(nil, part.Seq, 10)},
+		{Key: "harvest-stamp", Value: appendInstant(nil, time.Unix(int64(c.stamp), 0))},
+		{Key: "harvest-observed-at", Value: appendInstant(nil, c.now)},
+		{Key: "harvest-cause", Value: []byte(c.cause)},
+	}}
+	if c.rec != nil {
+		v := schema.AppendHeader(make([]byte, 0, len(c.rec.Body)+32), c.s.valueID)
+		v = append(v, c.rec.Body...)
+		r.Value = schema.AppendMeta(v, part.Seq, c.now.UnixMilli())
+	}
+	return r
+}
+
+// commit is the one transaction: the records, then, their offsets known, the checkpoints of every stream that moved (P2).
+func (e *engine) commit(records []*kgo.Record) error {
+	last := func() []*kgo.Record {
+		for _, r := range records {
+			s := e.byTopic[r.Topic]
+			s.ck.Partitions[r.Partition].Next = r.Offset + 1
+		}
+		return e.checkpoints(false)
+	}
+	began := time.Now()
+	if err := e.writer.Commit(e.ctx, records, last); err != nil {
+		return lostWriter(fmt.Errorf("publishing %d records: %w", len(records), err))
+	}
+	e.m.commits.Observe(time.Since(began).Seconds())
+	return nil
+}
+
+// checkpoints are the records of every stream's state that has to be written now: with its records, twice a minute without any, or
+// all of them when the engine ends.
+func (e *engine) checkpoints(all bool) []*kgo.Record {
+	var records []*kgo.Record
+	now := time.Now()
+	for _, s := range e.streams {
+		if !s.moved && (!s.dirty || !all && now.Sub(s.saved) < checkpointEvery) {
+			continue
+		}
+		s.moved, s.dirty, s.saved = false, false, now
+		s.ck.At = now.UTC()
+		records = append(records, &kgo.Record{Topic: e.checkpointTopic, Key: kafka.CheckpointKey(e.cfg.AccountID, s.Name), Value: s.ck.Marshal()})
+	}
+	return records
+}
+
+// flush writes checkpoints that ride on no record (P2), and what comes with them.
+func (e *engine) flush(all bool, extra ...*kgo.Record) error {
+	records := append(e.checkpoints(all), extra...)
+	if len(records) == 0 {
+		return nil
+	}
+	if err := e.writer.Commit(e.ctx, records, nil); err != nil {
+		return lostWriter(fmt.Errorf("writing %d checkpoints: %w", len(records), err))
+	}
+	return nil
+}
+
+// remember moves the index to what is now on the topic.
+func (e *engine) remember(c *change, r *kgo.Record) {
+	s := c.s
+	old := s.index.get(c.id)
+	next := entry{id: c.id, seq: seqOf(r), stamp: c.stamp, req: c.req, day: noDay}
+	switch {
+	case c.rec == nil:
+		next.flags = flagGone
+		if old != nil {
+			next.owner, next.day = old.owner, old.day
+		}
+	default:
+		next.hash, next.owner, next.day = c.rec.Hash, ownerOf(s, c.rec), dayOf(c.rec)
+		if c.rec.Running {
+			next.flags = flagRunning
+		}
+	}
+	moved := old == nil || old.gone() || c.stamp > old.stamp
+	s.index.put(next)
+	s.published++
+	e.m.records.WithLabelValues(s.Name, c.op, string(c.cause)).Inc()
+	s.trackTimer(c.id, c.rec, c.now)
+	for _, child := range s.children {
+		if moved && c.rec != nil {
+			child.follow(pending{parent: c.id, seq: next.seq, part: r.Partition, first: c.cause == byBackfill})
+		}
+	}
+}
+
+// seqOf reads back the seq a record was given.
+func seqOf(r *kgo.Record) int64 {
+	for _, h := range r.Headers {
+		if h.Key == "harvest-seq" {
+			n, _ := strconv.ParseInt(string(h.Value), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+func ownerOf(s *stream, r *schema.Record) int64 {
+	if s.Read == schema.Children {
+		return r.Parent
+	}
+	return r.Owner
+}
+
+func dayOf(r *schema.Record) int32 {
+	if r.Day == schema.NoDay {
+		return noDay
+	}
+	return r.Day
+}
+
+func appendInstant(dst []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+}

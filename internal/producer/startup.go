@@ -1,0 +1,299 @@
+package producer
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"harveststream/internal/kafka"
+	"harveststream/internal/ops"
+	"harveststream/pkg/schema"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// start is P1's order: topics; a look at the last sign of life; schemas; InitProducerId and the sentinel; only then the checkpoints,
+// then the index of each stream (P3); then the account. Everything an engine knows is read anew.
+func (p *Producer) start(ctx context.Context) (*engine, error) {
+	opts, err := p.cfg.Kafka.Options()
+	if err != nil {
+		return nil, ops.Fail(ops.ExitConfig, err)
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, ops.Fail(ops.ExitConfig, fmt.Errorf("making a Kafka client: %w", err))
+	}
+	defer cl.Close()
+	e := p.newEngine(ctx)
+	if err := p.topics(ctx, cl, e); err != nil {
+		return nil, err
+	}
+	if err := p.mayBegin(ctx, cl, opts); err != nil {
+		return nil, err
+	}
+	if err := p.schemas(ctx, e); err != nil {
+		return nil, err
+	}
+	e.beat = kafka.Heartbeat{Account: p.cfg.AccountID, Host: hostname(), PID: os.Getpid(), Nonce: rand.Text(), Version: p.Version, Command: p.command, Started: time.Now().UTC()}
+	sentinel := e.heartbeat(false)
+	e.writer, err = kafka.StartWriter(ctx, opts, p.cfg.Kafka.TransactionalID(p.cfg.AccountID), sentinel)
+	if err != nil {
+		return nil, fmt.Errorf("becoming the writer of account %d: %w", p.cfg.AccountID, err)
+	}
+	p.nonce = e.beat.Nonce
+	p.metrics.restarts.Inc()
+	if err := p.memory(ctx, cl, opts, e, sentinel.Offset); err != nil {
+		e.writer.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// topics makes and checks the topics and learns their ids and limits (design §4).
+func (p *Producer) topics(ctx context.Context, cl *kgo.Client, e *engine) error {
+	var names, topics []string
+	for _, s := range e.streams {
+		names, topics = append(names, s.Name), append(topics, s.topic)
+	}
+	warnings, err := kafka.EnsureTopics(ctx, cl, p.cfg.Kafka, names)
+	if err != nil {
+		if errors.As(err, new(*kafka.PolicyError)) {
+			return ops.Fail(ops.ExitConfig, err)
+		}
+		return fmt.Errorf("preparing the topics: %w", err)
+	}
+	p.warnOnce(warnings...)
+	if warning, err := kafka.CheckTransactions(ctx, cl); err == nil && warning != "" {
+		p.warnOnce(warning)
+	}
+	ids, err := kafka.TopicIDs(ctx, cl, topics...)
+	if err != nil {
+		return fmt.Errorf("asking for the topics' ids: %w", err)
+	}
+	limits, err := kafka.MaxMessageBytes(ctx, cl, topics...)
+	if err != nil {
+		return fmt.Errorf("asking for the topics' limits: %w", err)
+	}
+	for _, s := range e.streams {
+		s.topicID, s.maxBytes = kafka.TopicIDText(ids[s.topic]), limits[s.topic]
+	}
+	return nil
+}
+
+// schemas registers what will be written under (design §4).
+func (p *Producer) schemas(ctx context.Context, e *engine) error {
+	for _, s := range e.streams {
+		var err error
+		if e.keyID, err = p.registry.Register(ctx, s.topic+"-key", schema.KeySchema); err == nil {
+			s.valueID, err = p.registry.Register(ctx, s.topic+"-value", s.Schema.Text())
+		}
+		var refused interface{ Incompatible() bool }
+		switch {
+		case errors.As(err, &refused) && refused.Incompatible():
+			return ops.Fail(ops.ExitConfig, fmt.Errorf("registering the schema of %s: the registry holds one this version cannot follow: %w", s.topic, err))
+		case err != nil:
+			return fmt.Errorf("registering the schema of %s: %w", s.topic, err)
+		}
+	}
+	return nil
+}
+
+// memory is what an engine must know before it asks Harvest anything: checkpoints up to the own sentinel (P1), the index of each stream
+// (P3), the account.
+func (p *Producer) memory(ctx context.Context, cl *kgo.Client, opts []kgo.Opt, e *engine, sentinel int64) error {
+	topic := p.cfg.Kafka.CheckpointTopic()
+	last := map[string]*kafka.Checkpoint{}
+	owner := ""
+	err := kafka.ReadTo(ctx, opts, []kafka.Target{{Topic: topic, From: kafka.FromStart, To: sentinel + 1}}, func(r *kgo.Record) error {
+		account, stream, writer, err := kafka.ParseCheckpointKey(r.Key)
+		switch {
+		case err != nil || account != p.cfg.AccountID:
+			return nil // another account's
+		case writer:
+			if h, err := kafka.ParseHeartbeat(r.Value); err == nil && r.Offset <= sentinel {
+				owner = h.Nonce
+			}
+			return nil
+		case r.Value == nil:
+			delete(last, stream)
+			return nil
+		}
+		ck, err := kafka.ParseCheckpoint(r.Value)
+		if err != nil {
+			return ops.Fail(ops.ExitConfig, fmt.Errorf("%s offset %d: %w", topic, r.Offset, err))
+		}
+		last[stream] = ck
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading the checkpoints: %w", err)
+	}
+	if owner != e.beat.Nonce {
+		return errors.New("another producer took over while this one started")
+	}
+	if err := p.indexes(ctx, cl, opts, e, last); err != nil {
+		return err
+	}
+	e.account, err = readAccount(ctx, e.client, p.cfg.AccountID)
+	if err == nil {
+		e.applyModules()
+	}
+	return err
+}
+
+// indexes rebuilds every stream's index from its topic, up to the checkpoint's offset and the high watermark asked for after
+// InitProducerId (P3), and settles what the two together mean (P1, P10, P13, P15).
+func (p *Producer) indexes(ctx context.Context, cl *kgo.Client, opts []kgo.Opt, e *engine, last map[string]*kafka.Checkpoint) error {
+	var topics []string
+	for _, s := range e.streams {
+		topics = append(topics, s.topic)
+	}
+	ends, err := kafka.Ends(ctx, cl, topics...)
+	if err != nil {
+		return fmt.Errorf("asking where the topics end: %w", err)
+	}
+	var targets []kafka.Target
+	read := map[string]*rebuild{}
+	for _, s := range e.streams {
+		r := &rebuild{s: s, registry: p.registry, account: p.cfg.AccountID, keyID: e.keyID, schemas: map[int]*schema.Schema{}}
+		if err := r.settle(last[s.Name], p, len(ends[s.topic])); err != nil {
+			return err
+		}
+		read[s.topic] = r
+		for _, part := range slices.Sorted(maps.Keys(ends[s.topic])) {
+			to := ends[s.topic][part]
+			if int(part) < len(s.ck.Partitions) && s.ck.TopicID == s.topicID && s.ck.Partitions[part].Next > to {
+				r.lost(part, s.ck.Partitions[part].Next, to)
+			}
+			if to > 0 {
+				targets = append(targets, kafka.Target{Topic: s.topic, Partition: part, From: kafka.FromStart, To: to})
+			}
+		}
+	}
+	began, n := time.Now(), 0
+	err = kafka.ReadTo(ctx, opts, targets, func(rec *kgo.Record) error {
+		n++
+		return read[rec.Topic].add(ctx, rec)
+	})
+	if err != nil {
+		return fmt.Errorf("rebuilding the index: %w", err)
+	}
+	for _, s := range e.streams {
+		if err := read[s.topic].finish(p); err != nil {
+			return err
+		}
+	}
+	for _, s := range e.streams {
+		if s.parent != nil {
+			s.requeue(p.cfg.AccountID, e.keyID)
+		}
+	}
+	p.Log.Info("index rebuilt", "records", n, "took", time.Since(began).Round(time.Millisecond).String())
+	return nil
+}
+
+// mayBegin looks at the last sign of life before anything is fenced (P1). After an error of our own, the last sentinel decides: own, then
+// our transaction merely timed out; another's, then we are no longer the writer. At a first start: signed off, or left by a process of
+// this host that no longer runs: go. Otherwise run stands by until two heartbeats are missed; one-shot commands wait for one and refuse
+// if it comes.
+func (p *Producer) mayBegin(ctx context.Context, cl *kgo.Client, opts []kgo.Opt) error {
+	last, at, err := p.lastHeartbeat(ctx, cl, opts)
+	switch {
+	case err != nil || last == nil:
+		return err
+	case p.nonce != "" && last.Nonce == p.nonce:
+		return nil
+	case p.nonce != "":
+		return ops.Fail(ops.ExitInternal, fmt.Errorf("taken over: `producer %s` on %s, process %d, writes for account %d since %s",
+			last.Command, last.Host, last.PID, p.cfg.AccountID, last.Started.Format(time.RFC3339)))
+	case p.TakeOver || last.SignedOff || deadHere(last):
+		return nil
+	}
+	p.Log.Info("another producer may be at work: waiting for its next sign of life", "host", last.Host, "pid", last.PID, "command", last.Command, "last", last.At)
+	wait := heartbeatEvery + heartbeatEvery/2
+	if p.command == "run" {
+		wait += heartbeatEvery // two are missed
+	}
+	for {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		next, now, err := p.lastHeartbeat(ctx, cl, opts)
+		switch {
+		case err != nil:
+			return err
+		case now == at || next.SignedOff || deadHere(next):
+			p.Log.Info("no further sign of life: becoming the writer", "host", next.Host, "pid", next.PID)
+			return nil
+		case p.command != "run":
+			return ops.Fail(ops.ExitUnavailable, errors.New(p.livesOn(next)))
+		}
+		at = now
+	}
+}
+
+func (p *Producer) livesOn(h *kafka.Heartbeat) string {
+	return fmt.Sprintf("a producer serves account %d already: `producer %s` on %s, process %d. Stop it first, or say --take-over", p.cfg.AccountID, h.Command, h.Host, h.PID)
+}
+
+// lastHeartbeat reads the newest heartbeat of the account and its offset; nil where there is none.
+func (p *Producer) lastHeartbeat(ctx context.Context, cl *kgo.Client, opts []kgo.Opt) (*kafka.Heartbeat, int64, error) {
+	topic := p.cfg.Kafka.CheckpointTopic()
+	ends, err := kadm.NewClient(cl).ListCommittedOffsets(ctx, topic)
+	if err != nil {
+		return nil, 0, fmt.Errorf("asking where %s ends: %w", topic, err)
+	}
+	end, ok := ends.Lookup(topic, 0)
+	if !ok || end.Err != nil {
+		return nil, 0, fmt.Errorf("asking where %s ends: %w", topic, errors.Join(end.Err, ctx.Err()))
+	}
+	var last *kafka.Heartbeat
+	at := int64(-1)
+	if end.Offset == 0 {
+		return nil, at, nil
+	}
+	err = kafka.ReadTo(ctx, opts, []kafka.Target{{Topic: topic, From: kafka.FromStart, To: end.Offset}}, func(r *kgo.Record) error {
+		if account, _, writer, err := kafka.ParseCheckpointKey(r.Key); err != nil || !writer || account != p.cfg.AccountID {
+			return nil
+		}
+		h, err := kafka.ParseHeartbeat(r.Value)
+		if err != nil {
+			return ops.Fail(ops.ExitConfig, fmt.Errorf("%s offset %d: %w", topic, r.Offset, err))
+		}
+		last, at = h, r.Offset
+		return nil
+	})
+	return last, at, err
+}
+
+// deadHere says whether a heartbeat was left by a process of this host that no longer runs. A process of our own number is ourselves
+// before a restart in a container.
+func deadHere(h *kafka.Heartbeat) bool {
+	if h.Host != hostname() {
+		return false
+	}
+	return h.PID == os.Getpid() || errors.Is(syscall.Kill(h.PID, 0), syscall.ESRCH)
+}
+
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return name
+}
+
+// heartbeat is the writer's sign of life; its first one is the sentinel, a sign-off its last (P1).
+func (e *engine) heartbeat(signOff bool) *kgo.Record {
+	e.beat.At, e.beat.SignedOff = time.Now().UTC(), signOff
+	return &kgo.Record{Topic: e.checkpointTopic, Key: kafka.HeartbeatKey(e.cfg.AccountID), Value: e.beat.Marshal()}
+}

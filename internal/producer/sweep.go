@@ -1,0 +1,316 @@
+package producer
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"harveststream/pkg/harvest"
+	"harveststream/pkg/schema"
+)
+
+const (
+	recentDays   = 14                  // what the frequent sweep covers
+	manyDeletes  = 100                 // from here on a second list confirms instead of a GET each (P7)
+	sampleOf     = 20                  // of explained candidates one in twenty is asked for (P7)
+	brakeMemory  = 24 * time.Hour      // the brake counts a day
+	secondsInDay = int64(24 * 60 * 60) // of UTC: days are counted from 1970-01-01
+)
+
+func today(now time.Time) int32 { return int32(now.Unix() / secondsInDay) }
+
+func dateText(day int32) string {
+	return time.Unix(int64(day)*secondsInDay, 0).UTC().Format(time.DateOnly)
+}
+
+// windowQuery is the list of a window.
+func (s *stream) windowQuery(w window, more ...string) harvest.Request {
+	if !w.whole {
+		more = append(more, "from", dateText(w.from), "to", dateText(w.to))
+	}
+	return s.query(more...)
+}
+
+// sweep reads a window of a stream whole, publishes what differs, and buries what is gone (P7).
+func (e *engine) sweep(t *task, w window) error {
+	s := t.stream
+	began := time.Now()
+	first := e.nextRequest()
+	got, err := e.walk(t, s, s.windowQuery(w), sight{cause: bySweep, sweeping: true})
+	if err != nil {
+		return err
+	}
+	missing := s.index.unmet(w, first)
+	e.m.sweeps.WithLabelValues(s.Name).Inc()
+	if got.published > 0 || len(missing) > 0 {
+		e.log.Info("swept", "stream", s.Name, "rows", got.rows, "changed", got.published, "missing", len(missing), "took", time.Since(began).Round(time.Millisecond).String())
+	}
+	if err := e.bury(t, s, missing, w); err != nil {
+		return err
+	}
+	return e.publish(nil, func() {
+		if w.whole {
+			s.ck.Swept, s.ck.Recent, s.sweepDue, s.excused = got.floor, got.floor, false, 0
+			if s.Read != schema.Changes || s.ck.Cursor.IsZero() {
+				s.ck.Cursor = later(s.ck.Cursor, got.floor.Add(-e.cfg.Lookback))
+			}
+		}
+	}, s)
+}
+
+// bury is P7 from the candidates on: explained or not, the brake, a confirmation of each, a control, the tombstones.
+func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
+	if len(missing) == 0 || e.cfg.Deletes == deletesOff {
+		return nil
+	}
+	if err := e.readMe(t); err != nil {
+		return err
+	}
+	explained, others := e.explain(s, missing)
+	if !e.mayDelete(s, len(explained), len(others)) {
+		others = nil
+	}
+	if e.dryRun || !e.administers() {
+		return nil
+	}
+	gone, err := e.confirmAll(t, s, explained, others, w)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	return e.entomb(s, gone, bySweep, len(others))
+}
+
+// administers says whether absence can mean deletion at all: others than administrators see a part (P7).
+func (e *engine) administers() bool { return e.account.admin || e.cfg.Deletes == deletesOn }
+
+// mayDelete asks the brake about unexplained candidates and remembers what it said.
+func (e *engine) mayDelete(s *stream, explained, others int) bool {
+	stop := conclude(candidates{unexplained: others, explained: explained, today: s.deletedToday(time.Now()), living: s.index.live,
+		allowed: e.allowDeletes, admin: e.administers(), changed: e.account.changed})
+	if stop == "" {
+		s.brakedAt = 0
+		e.m.braked.WithLabelValues(s.Name).Set(0)
+		return true
+	}
+	e.brake(s, others, stop)
+	return false
+}
+
+// brake stops a sweep and says how to answer it.
+func (e *engine) brake(s *stream, n int, why string) {
+	if s.brakedAt != n {
+		e.log.Error("sweep stopped: "+why+". Nothing was deleted. If these rows are really gone, run `producer sweep "+s.Name+" --allow-deletes "+strconv.Itoa(n)+"`",
+			"stream", s.Name, "missing", n)
+	}
+	s.brakedAt = n
+	e.m.braked.WithLabelValues(s.Name).Set(float64(n))
+}
+
+// explain parts the candidates whose own parent is confirmed gone from the others.
+func (e *engine) explain(s *stream, missing []int64) (explained, others []int64) {
+	owner := e.byName[s.OwnerStream]
+	for _, id := range missing {
+		if owner != nil {
+			if o := owner.index.get(s.index.get(id).owner); o != nil && o.gone() {
+				explained = append(explained, id)
+				continue
+			}
+		}
+		others = append(others, id)
+	}
+	return explained, others
+}
+
+// confirmAll returns which candidates are really gone: a GET for each other one (or, of very many, a second list), one in twenty of
+// the explained, and a control that must answer 200.
+func (e *engine) confirmAll(t *task, s *stream, explained, others []int64, w window) ([]int64, error) {
+	if ok, err := e.control(t, s); err != nil || !ok {
+		return nil, err
+	}
+	var sample []int64
+	for i := 0; i < len(explained); i += sampleOf {
+		sample = append(sample, explained[i])
+	}
+	gone, err := e.ask404(t, s, sample)
+	if err != nil {
+		return nil, err
+	}
+	if len(gone) == len(sample) {
+		gone = explained
+	}
+	if len(others) > manyDeletes || s.Get == "" {
+		first := e.nextRequest()
+		if _, err := e.walk(t, s, s.windowQuery(w), sight{cause: bySweep, sweeping: true}); err != nil {
+			return nil, err
+		}
+		others = s.stillUnmet(others, first)
+	} else if others, err = e.ask404(t, s, others); err != nil {
+		return nil, err
+	}
+	return append(gone, others...), nil
+}
+
+// stillUnmet keeps the keys no request since the numbered one has shown.
+func (s *stream) stillUnmet(ids []int64, first uint32) []int64 {
+	var unmet []int64
+	for _, id := range ids {
+		if e := s.index.get(id); !e.gone() && e.req < first {
+			unmet = append(unmet, id)
+		}
+	}
+	return unmet
+}
+
+// control asks for a row that was just met: only if that one is shown does a 404 for others mean anything (P7).
+func (e *engine) control(t *task, s *stream) (bool, error) {
+	if s.Get == "" {
+		return true, nil // a second list shows the others again
+	}
+	var met *entry
+	s.index.all(func(x *entry) {
+		if !x.gone() && (met == nil || x.req > met.req) {
+			met = x
+		}
+	})
+	if met == nil {
+		return true, nil
+	}
+	_, err := t.get(call{req: s.one(met.id, met.owner), shape: object, parent: s.parentOf(met), stream: s})
+	if isGone(err) {
+		e.log.Warn("a row just met answers 404: nothing is deleted now", "stream", s.Name, "id", met.id)
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// ask404 asks for each key and returns those that answer 404; what is shown after all is compared and published like any observation.
+func (e *engine) ask404(t *task, s *stream, ids []int64) ([]int64, error) {
+	var gone []int64
+	asked := 0
+	for i, id := range ids {
+		for ; asked < len(ids) && asked < i+e.cfg.Concurrency; asked++ {
+			x := s.index.get(ids[asked])
+			t.ask(call{req: s.one(x.id, x.owner), shape: object, parent: s.parentOf(x), stream: s})
+		}
+		a, err := t.answer()
+		switch {
+		case isGone(err):
+			gone = append(gone, id)
+		case err != nil:
+			return nil, err
+		default:
+			if _, err := e.take(s, a, sight{cause: bySweep, confirmed: true}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return gone, nil
+}
+
+// confirm reads one key by GET and publishes what it shows; a 404 makes it a candidate.
+func (e *engine) confirm(t *task, s *stream, id int64, why cause) error {
+	x := s.index.get(id)
+	a, err := t.get(call{req: s.one(id, x.owner), shape: object, parent: s.parentOf(x), stream: s})
+	if isGone(err) {
+		if x.gone() {
+			return nil
+		}
+		return e.bury(t, s, []int64{id}, window{from: x.day, to: x.day, whole: x.day == noDay})
+	}
+	if err != nil {
+		return err
+	}
+	_, err = e.take(s, a, sight{cause: why, confirmed: true})
+	return err
+}
+
+// isGone says whether Harvest answered that there is no such object.
+func isGone(err error) bool {
+	var h *harvest.Error
+	return errors.As(err, &h) && h.Status == 404
+}
+
+// one is the request for a single object.
+func (s *stream) one(id, owner int64) harvest.Request {
+	path := strings.ReplaceAll(s.Get, "{id}", strconv.FormatInt(id, 10))
+	if i := strings.IndexByte(path, '{'); i >= 0 {
+		path = path[:i] + strconv.FormatInt(owner, 10) + path[strings.IndexByte(path, '}')+1:]
+	}
+	return harvest.Request{Path: path}
+}
+
+func (s *stream) parentOf(x *entry) int64 {
+	if s.Read == schema.Children {
+		return x.owner
+	}
+	return 0
+}
+
+// entomb publishes the tombstones of keys confirmed gone, together with those of their children (P7), and looks for what else their
+// owner takes along.
+func (e *engine) entomb(s *stream, gone []int64, why cause, unexplained int) error {
+	now := e.serverTime(time.Now())
+	req := e.nextRequest()
+	var changes []change
+	touched := []*stream{s}
+	add := func(s *stream, id int64, why cause) {
+		if x := s.index.get(id); x != nil && !x.gone() {
+			changes = append(changes, change{s: s, id: id, op: "delete", cause: why, stamp: x.stamp, req: req, now: now})
+		}
+	}
+	for _, id := range gone {
+		add(s, id, why)
+		for _, c := range s.children {
+			c.index.children(id, func(x *entry) { add(c, x.id, byParent) })
+		}
+	}
+	touched = append(touched, s.children...)
+	if err := e.publish(changes, func() { s.countDeleted(time.Now(), unexplained) }, touched...); err != nil {
+		return err
+	}
+	e.log.Info("deleted", "stream", s.Name, "keys", len(gone), "records", len(changes))
+	e.cascade(s, gone)
+	return nil
+}
+
+// deletedToday is how many unexplained deletes the brake still counts.
+func (s *stream) deletedToday(now time.Time) int {
+	if now.Sub(s.ck.DeletedSince) > brakeMemory {
+		return 0
+	}
+	return s.ck.Deleted
+}
+
+func (s *stream) countDeleted(now time.Time, n int) {
+	if now.Sub(s.ck.DeletedSince) > brakeMemory {
+		s.ck.Deleted, s.ck.DeletedSince = 0, now
+	}
+	s.ck.Deleted += n
+}
+
+// cascade looks, in every stream whose rows hang on the deleted ones, for rows that went along: explained candidates, found without a
+// sweep.
+func (e *engine) cascade(from *stream, gone []int64) {
+	deleted := map[int64]bool{}
+	for _, id := range gone {
+		deleted[id] = true
+	}
+	for _, s := range e.streams {
+		if s.OwnerStream != from.Name || s.Read == schema.Children {
+			continue
+		}
+		var ids []int64
+		s.index.all(func(x *entry) {
+			if !x.gone() && deleted[x.owner] {
+				ids = append(ids, x.id)
+			}
+		})
+		if len(ids) > 0 {
+			e.run(fmt.Sprintf("burying %d rows of %s", len(ids), s.Name), s, background, func(t *task) error {
+				return e.bury(t, s, ids, everything)
+			}, e.ended(s, "cascade"))
+		}
+	}
+}
