@@ -51,22 +51,19 @@ func (c *Cursor) Long() (int64, error) {
 
 // longer reads a long of more than one byte.
 func (c *Cursor) longer() (int64, error) {
+	b := c.b[c.i:]
 	var x uint64
-	for n := 0; n < 10; n++ {
-		if c.i+n >= len(c.b) {
-			return 0, c.malformed("number is cut")
-		}
-		b := c.b[c.i+n]
-		if n == 9 && b > 1 {
-			break
-		}
-		x |= uint64(b&0x7f) << (7 * n)
-		if b < 0x80 {
+	for n := range min(len(b), 10) {
+		x |= uint64(b[n]&0x7f) << (7 * n)
+		if b[n] < 0x80 {
+			if n == 9 && b[n] > 1 {
+				break
+			}
 			c.i += n + 1
 			return int64(x>>1) ^ -int64(x&1), nil
 		}
 	}
-	return 0, c.malformed("number has more than 64 bits")
+	return 0, c.malformed("number is cut or has more than 64 bits")
 }
 
 // Bool reads a boolean.
@@ -143,14 +140,13 @@ func (c *Cursor) isNull(null int) (bool, error) {
 	if null < 0 {
 		return false, nil
 	}
-	v, err := c.Long()
-	if err != nil {
-		return false, err
+	if c.i < len(c.b) {
+		if x := c.b[c.i]; x == 0 || x == 2 { // branches 0 and 1
+			c.i++
+			return int(x>>1) == null, nil
+		}
 	}
-	if v != 0 && v != 1 {
-		return false, c.malformed("union has no such branch")
-	}
-	return v == int64(null), nil
+	return false, c.malformed("union has no such branch")
 }
 
 // Skip passes over a field, its union included.
@@ -212,56 +208,66 @@ func (c *Cursor) Array() Array { return Array{c: c, end: -1} }
 
 // Array iterates over the elements of an array, which come in blocks.
 type Array struct {
-	c    *Cursor
-	left int64 // elements left in the block
-	end  int   // where the block says it ends; -1 it does not say
-	done bool
-	err  error
+	c     *Cursor
+	left  int64 // elements left in the block
+	end   int   // where the block says it ends; -1 it does not say
+	state arrayState
 }
+
+// arrayState is a number, not an error: with a pointer here the cursor would be moved to the heap.
+type arrayState uint8
+
+const (
+	arrayOpen arrayState = iota
+	arrayDone
+	arrayCount
+	arraySize
+)
 
 // Next reports whether another element follows; it must be read before Next is called again.
 func (a *Array) Next() bool {
-	if a.left > 0 {
-		a.left--
-		return true
-	}
-	if a.done || a.err != nil {
-		return false
-	}
-	if a.err = a.block(); a.err != nil || a.done {
-		return false
+	if a.left == 0 && a.state == arrayOpen {
+		a.state = a.block()
 	}
 	a.left--
-	return true
+	return a.state == arrayOpen
 }
 
 // block reads the next block's count. Every element has at least one byte, so a count is bounded by what is left.
-func (a *Array) block() error {
+func (a *Array) block() arrayState {
 	if a.end >= 0 && a.end != a.c.i {
-		return a.c.malformed("array block has another size than it says")
+		return arraySize
 	}
 	a.end = -1
 	n, err := a.c.Long()
 	if err != nil {
-		return err
+		return arrayCount
 	}
 	if n < 0 && n != math.MinInt64 {
 		n = -n
 		size, err := a.c.Long()
-		if err != nil {
-			return err
-		}
-		if size < 0 || size > int64(len(a.c.b)-a.c.i) {
-			return a.c.malformed("array block's size exceeds the value")
+		if err != nil || size < 0 || size > int64(len(a.c.b)-a.c.i) {
+			return arraySize
 		}
 		a.end = a.c.i + int(size)
 	}
 	if n < 0 || n > int64(len(a.c.b)-a.c.i) {
-		return a.c.malformed("array count exceeds the value")
+		return arrayCount
 	}
-	a.left, a.done = n, n == 0
-	return nil
+	if n == 0 {
+		return arrayDone
+	}
+	a.left = n
+	return arrayOpen
 }
 
 // Err returns what was wrong with the array's counts and sizes, nil at its proper end.
-func (a *Array) Err() error { return a.err }
+func (a *Array) Err() error {
+	switch a.state {
+	case arrayCount:
+		return a.c.malformed("array count is cut or exceeds the value")
+	case arraySize:
+		return a.c.malformed("array block has another size than it says")
+	}
+	return nil
+}

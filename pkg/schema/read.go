@@ -151,12 +151,12 @@ func (s *Schema) ReadRecord(st *Stream, value []byte, rec *Record) error {
 		if f.role == roleSeq && p.meta {
 			rec.Body = value[:c.i:c.i]
 		}
-		null, err := c.isNull(int(f.null))
-		if err != nil {
-			return err
-		}
-		if null {
-			continue
+		if f.null >= 0 {
+			if null, err := c.isNull(int(f.null)); err != nil {
+				return err
+			} else if null {
+				continue
+			}
 		}
 		v, h, err := c.value(f)
 		if err != nil {
