@@ -162,8 +162,9 @@ func (e *Encoder) member(o *object, n *node, m *member, b []byte, start, depth i
 
 // unknown keeps a member that no field is made of.
 func (e *Encoder) unknown(o *object, n *node, name, value []byte) {
-	if isNull(value) {
-		return // as if it were missing
+	if isNull(value) { // as if it were missing, unless its name comes twice
+		o.strays = append(o.strays, stray{n, name, value})
+		return
 	}
 	e.rec.Unknown++
 	e.fault(n, name, FaultUnknown)

@@ -27,7 +27,7 @@ type entry struct {
 
 // extra appends the field extra of an object.
 func (e *Encoder) extra(dst []byte, o *object) (out []byte, reason string) {
-	if len(o.strays) == 0 {
+	if o.root.stray != o.number {
 		return append(dst, branchNull), ""
 	}
 	var ok bool
