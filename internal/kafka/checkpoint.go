@@ -35,6 +35,11 @@ type Checkpoint struct {
 	// Deleted counts the unexplained deletes since the day began at DeletedSince: the brake's memory (P7).
 	Deleted      int       `json:"deleted,omitempty"`
 	DeletedSince time.Time `json:"deleted_since,omitzero"`
+	// What a person wants to know: why the stream is not read now (P11), how many missing rows a stopped sweep waits to be
+	// answered for (P7), how many parents' lists are to be read (P8).
+	Blocked string `json:"blocked,omitempty"`
+	Stopped int    `json:"stopped,omitempty"`
+	Pending int    `json:"pending,omitempty"`
 	// TopicID is the id of the topic the offsets below belong to (P15).
 	TopicID string `json:"topic_id"`
 	// Partitions: their number is frozen (P13).
@@ -80,6 +85,11 @@ func ParseCheckpoint(value []byte) (*Checkpoint, error) {
 	}
 	if c.Account <= 0 || c.Stream == "" || len(c.Partitions) == 0 {
 		return nil, fmt.Errorf("reading a checkpoint: account, stream or partitions are missing in %.200q", value)
+	}
+	for i, p := range c.Partitions {
+		if p.Seq < 0 || p.Next < 0 {
+			return nil, fmt.Errorf("reading a checkpoint: partition %d has a negative number in %.200q", i, value)
+		}
 	}
 	return &c, nil
 }
@@ -142,8 +152,8 @@ func HeartbeatKey(account int64) []byte { return CheckpointKey(account, writerKe
 func ParseCheckpointKey(key []byte) (account int64, stream string, writer bool, err error) {
 	a, stream, ok := strings.Cut(string(key), "/")
 	account, err = strconv.ParseInt(a, 10, 64)
-	if !ok || err != nil || stream == "" {
-		return 0, "", false, fmt.Errorf("key %q of the checkpoint topic is not <account>/<stream>", key)
+	if !ok || err != nil || stream == "" || account <= 0 || string(CheckpointKey(account, stream)) != string(key) {
+		return 0, "", false, fmt.Errorf("key %.80q of the checkpoint topic is not <account>/<stream>", key)
 	}
 	return account, stream, stream == writerKey, nil
 }

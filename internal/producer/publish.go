@@ -120,7 +120,10 @@ func (e *engine) checkpoints(all bool) []*kgo.Record {
 			continue
 		}
 		s.moved, s.dirty, s.saved = false, false, now
-		s.ck.At = now.UTC()
+		s.ck.At, s.ck.Stopped, s.ck.Pending, s.ck.Blocked = now.UTC(), s.brakedAt, len(s.queue), ""
+		if s.blocked != nil {
+			s.ck.Blocked = s.blocked.reason
+		}
 		records = append(records, &kgo.Record{Topic: e.checkpointTopic, Key: kafka.CheckpointKey(e.cfg.AccountID, s.Name), Value: s.ck.Marshal()})
 	}
 	return records

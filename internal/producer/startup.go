@@ -108,34 +108,11 @@ func (p *Producer) schemas(ctx context.Context, e *engine) error {
 // memory is what an engine must know before it asks Harvest anything: checkpoints up to the own sentinel (P1), the index of each stream
 // (P3), the account.
 func (p *Producer) memory(ctx context.Context, cl *kgo.Client, opts []kgo.Opt, e *engine, sentinel int64) error {
-	topic := p.cfg.Kafka.CheckpointTopic()
-	last := map[string]*kafka.Checkpoint{}
-	owner := ""
-	err := kafka.ReadTo(ctx, opts, []kafka.Target{{Topic: topic, From: kafka.FromStart, To: sentinel + 1}}, func(r *kgo.Record) error {
-		account, stream, writer, err := kafka.ParseCheckpointKey(r.Key)
-		switch {
-		case err != nil || account != p.cfg.AccountID:
-			return nil // another account's
-		case writer:
-			if h, err := kafka.ParseHeartbeat(r.Value); err == nil && r.Offset <= sentinel {
-				owner = h.Nonce
-			}
-			return nil
-		case r.Value == nil:
-			delete(last, stream)
-			return nil
-		}
-		ck, err := kafka.ParseCheckpoint(r.Value)
-		if err != nil {
-			return ops.Fail(ops.ExitConfig, fmt.Errorf("%s offset %d: %w", topic, r.Offset, err))
-		}
-		last[stream] = ck
-		return nil
-	})
+	last, beat, _, err := p.readCheckpoints(ctx, opts, sentinel+1)
 	if err != nil {
-		return fmt.Errorf("reading the checkpoints: %w", err)
+		return err
 	}
-	if owner != e.beat.Nonce {
+	if beat == nil || beat.Nonce != e.beat.Nonce {
 		return errors.New("another producer took over while this one started")
 	}
 	if err := p.indexes(ctx, cl, opts, e, last); err != nil {
@@ -204,7 +181,7 @@ func (p *Producer) indexes(ctx context.Context, cl *kgo.Client, opts []kgo.Opt, 
 // this host that no longer runs: go. Otherwise run stands by until two heartbeats are missed; one-shot commands wait for one and refuse
 // if it comes.
 func (p *Producer) mayBegin(ctx context.Context, cl *kgo.Client, opts []kgo.Opt) error {
-	last, at, err := p.lastHeartbeat(ctx, cl, opts)
+	_, last, at, err := p.committed(ctx, cl, opts)
 	switch {
 	case err != nil || last == nil:
 		return err
@@ -227,7 +204,7 @@ func (p *Producer) mayBegin(ctx context.Context, cl *kgo.Client, opts []kgo.Opt)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		next, now, err := p.lastHeartbeat(ctx, cl, opts)
+		_, next, now, err := p.committed(ctx, cl, opts)
 		switch {
 		case err != nil:
 			return err
@@ -245,34 +222,51 @@ func (p *Producer) livesOn(h *kafka.Heartbeat) string {
 	return fmt.Sprintf("a producer serves account %d already: `producer %s` on %s, process %d. Stop it first, or say --take-over", p.cfg.AccountID, h.Command, h.Host, h.PID)
 }
 
-// lastHeartbeat reads the newest heartbeat of the account and its offset; nil where there is none.
-func (p *Producer) lastHeartbeat(ctx context.Context, cl *kgo.Client, opts []kgo.Opt) (*kafka.Heartbeat, int64, error) {
+// readCheckpoints reads the account's checkpoints and its last heartbeat, with that one's offset, from the checkpoint topic up to an offset.
+func (p *Producer) readCheckpoints(ctx context.Context, opts []kgo.Opt, to int64) (map[string]*kafka.Checkpoint, *kafka.Heartbeat, int64, error) {
 	topic := p.cfg.Kafka.CheckpointTopic()
-	ends, err := kadm.NewClient(cl).ListCommittedOffsets(ctx, topic)
-	if err != nil {
-		return nil, 0, fmt.Errorf("asking where %s ends: %w", topic, err)
+	last, at := map[string]*kafka.Checkpoint{}, int64(-1)
+	var beat *kafka.Heartbeat
+	if to == 0 {
+		return last, nil, at, nil
 	}
-	end, ok := ends.Lookup(topic, 0)
-	if !ok || end.Err != nil {
-		return nil, 0, fmt.Errorf("asking where %s ends: %w", topic, errors.Join(end.Err, ctx.Err()))
-	}
-	var last *kafka.Heartbeat
-	at := int64(-1)
-	if end.Offset == 0 {
-		return nil, at, nil
-	}
-	err = kafka.ReadTo(ctx, opts, []kafka.Target{{Topic: topic, From: kafka.FromStart, To: end.Offset}}, func(r *kgo.Record) error {
-		if account, _, writer, err := kafka.ParseCheckpointKey(r.Key); err != nil || !writer || account != p.cfg.AccountID {
-			return nil
+	err := kafka.ReadTo(ctx, opts, []kafka.Target{{Topic: topic, From: kafka.FromStart, To: to}}, func(r *kgo.Record) error {
+		account, stream, writer, err := kafka.ParseCheckpointKey(r.Key)
+		if err != nil || account != p.cfg.AccountID || r.Offset >= to {
+			return nil // another account's
 		}
-		h, err := kafka.ParseHeartbeat(r.Value)
+		switch {
+		case r.Value == nil:
+			delete(last, stream)
+		case writer:
+			beat, err = kafka.ParseHeartbeat(r.Value)
+			at = r.Offset
+		default:
+			last[stream], err = kafka.ParseCheckpoint(r.Value)
+		}
 		if err != nil {
 			return ops.Fail(ops.ExitConfig, fmt.Errorf("%s offset %d: %w", topic, r.Offset, err))
 		}
-		last, at = h, r.Offset
 		return nil
 	})
-	return last, at, err
+	if err != nil {
+		err = fmt.Errorf("reading the checkpoints: %w", err)
+	}
+	return last, beat, at, err
+}
+
+// committed reads all that is committed on the checkpoint topic now.
+func (p *Producer) committed(ctx context.Context, cl *kgo.Client, opts []kgo.Opt) (map[string]*kafka.Checkpoint, *kafka.Heartbeat, int64, error) {
+	topic := p.cfg.Kafka.CheckpointTopic()
+	ends, err := kadm.NewClient(cl).ListCommittedOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("asking where %s ends: %w", topic, err)
+	}
+	end, _ := ends.Lookup(topic, 0)
+	return p.readCheckpoints(ctx, opts, end.Offset)
 }
 
 // deadHere says whether a heartbeat was left by a process of this host that no longer runs. A process of our own number is ourselves

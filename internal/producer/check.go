@@ -1,0 +1,191 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"harveststream/internal/kafka"
+	"harveststream/internal/ops"
+	"harveststream/pkg/harvest"
+	"harveststream/pkg/schema"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+type ctxt = context.Context
+
+// Readable asks for one row of every selected stream and says whether this token may read it: "yes", or why not.
+func (p *Producer) Readable(ctx context.Context) (map[string]string, error) {
+	acc, err := readAccount(ctx, p.client, p.cfg.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, s := range p.cfg.selected {
+		switch {
+		case acc.off(s):
+			out[s.Name] = "no: switched off in the account (" + s.Module + ")"
+		case s.Read == schema.Children:
+			out[s.Name] = out[s.Parent]
+		default:
+			if out[s.Name], err = p.readable(ctx, s, acc.admin); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+func (p *Producer) readable(ctx context.Context, s *schema.Stream, admin bool) (string, error) {
+	req := harvest.Request{Path: s.Path}
+	if s.Read != schema.Single {
+		req.Query = url.Values{"per_page": {"1"}}
+	}
+	err := p.client.Do(ctx, req, func(*harvest.Response) error { return nil })
+	switch {
+	case harvest.IsForbidden(err), harvest.IsNotFound(err):
+		return "no: this token's role may not", nil
+	case err != nil:
+		return "", err
+	case !admin:
+		return "in part: not an administrator's token", nil
+	}
+	return "yes", nil
+}
+
+// checklist prints one line an item and remembers whether anything is wrong.
+type checklist struct {
+	env  ops.Env
+	code int
+}
+
+func (l *checklist) ok(item, format string, args ...any) {
+	fmt.Fprintf(l.env.Stdout, "ok    %-12s %s\n", item, fmt.Sprintf(format, args...))
+}
+
+func (l *checklist) note(item, text string) {
+	fmt.Fprintf(l.env.Stdout, "note  %-12s %s\n", item, text)
+}
+
+func (l *checklist) wrong(item string, err error, mend string) {
+	fmt.Fprintf(l.env.Stdout, "WRONG %-12s %v\n", item, err)
+	if mend != "" {
+		fmt.Fprintf(l.env.Stdout, "      %-12s %s\n", "", mend)
+	}
+	if code := ops.ExitCode(err); l.code == 0 {
+		if l.code = code; code == ops.ExitInternal {
+			l.code = ops.ExitUnavailable
+		}
+	}
+}
+
+// check is the preflight: name by name, what is wrong and how to mend it (design §7).
+func (c *commands) check(cmd *cobra.Command, _ []string) error {
+	p, err := c.load()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Minute)
+	defer cancel()
+	l := &checklist{env: c.env}
+	for _, w := range p.cfg.Warnings() {
+		l.note("settings", w)
+	}
+	p.checkHarvest(ctx, l)
+	p.checkKafka(ctx, l)
+	p.checkRegistry(ctx, l)
+	if l.code != 0 {
+		return ops.Fail(l.code, errors.New("not everything is as the service needs it, see above"))
+	}
+	return nil
+}
+
+func (p *Producer) checkHarvest(ctx context.Context, l *checklist) {
+	began := time.Now()
+	acc, err := readAccount(ctx, p.client, p.cfg.AccountID)
+	switch {
+	case harvest.IsUnauthorized(err):
+		l.wrong("token", ops.Fail(ops.ExitPermission, err), "make a new personal access token at https://id.getharvest.com/developers and put it into HARVEST_API_KEY")
+		return
+	case err != nil:
+		l.wrong("account", err, "see HARVEST_BASE_URL, HARVEST_ACCOUNT_ID, HARVEST_API_KEY, and whether a proxy stands in between")
+		return
+	}
+	l.ok("account", "%s (%d), answered in %s", acc.Name, p.cfg.AccountID, time.Since(began).Round(time.Millisecond))
+	if d := acc.drift.Abs(); d > time.Minute {
+		l.note("clock", fmt.Sprintf("this machine and Harvest are %s apart; cursors go by Harvest's clock, so nothing is lost", d.Round(time.Second)))
+	} else {
+		l.ok("clock", "within a minute of Harvest's")
+	}
+	if acc.admin {
+		l.ok("role", "administrator: everything is seen, deletes are found")
+	} else {
+		l.note("role", fmt.Sprintf("%s: a part of the account is seen, and nothing is ever taken for deleted", strings.Join(acc.roles, ", ")))
+	}
+	readable, err := p.Readable(ctx)
+	if err != nil {
+		l.wrong("streams", err, "")
+		return
+	}
+	for _, s := range p.cfg.selected {
+		if r := readable[s.Name]; strings.HasPrefix(r, "no") {
+			l.wrong("streams", ops.Fail(ops.ExitPermission, fmt.Errorf("%s: %s", s.Name, r)), "take it out with HARVEST_STREAMS=*,-"+s.Name+", or use a token that may")
+		}
+	}
+	l.ok("streams", "%d selected", len(p.cfg.selected))
+}
+
+func (p *Producer) checkKafka(ctx context.Context, l *checklist) {
+	opts, err := p.cfg.Kafka.Options()
+	if err != nil {
+		l.wrong("kafka", ops.Fail(ops.ExitConfig, err), "")
+		return
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		l.wrong("kafka", ops.Fail(ops.ExitConfig, err), "")
+		return
+	}
+	defer cl.Close()
+	within, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := cl.Ping(within); err != nil {
+		l.wrong("kafka", fmt.Errorf("no broker of KAFKA_BROKERS answers: %w", err), "see host and port, KAFKA_TLS and the KAFKA_SASL_ variables")
+		return
+	}
+	l.ok("kafka", "%s", strings.Join(p.cfg.Kafka.Brokers, ", "))
+	if w, err := kafka.CheckTransactions(ctx, cl); err != nil {
+		l.wrong("transactions", err, "")
+	} else if w != "" {
+		l.note("transactions", w)
+	} else {
+		l.ok("transactions", "transaction.version 2")
+	}
+	var names []string
+	for _, s := range p.cfg.selected {
+		names = append(names, s.Name)
+	}
+	differences, err := kafka.CheckTopics(ctx, cl, p.cfg.Kafka, names)
+	if err != nil {
+		l.wrong("topics", err, "the producer needs Read, Write, Describe, DescribeConfigs on "+p.cfg.Kafka.TopicPrefix+"* and, to make topics, Create")
+		return
+	}
+	for _, d := range differences {
+		l.note("topics", d)
+	}
+	l.ok("topics", "%s*", p.cfg.Kafka.TopicPrefix)
+}
+
+func (p *Producer) checkRegistry(ctx context.Context, l *checklist) {
+	st := p.cfg.selected[0]
+	if _, err := p.registry.Register(ctx, p.cfg.Kafka.Topic(st.Name)+"-key", schema.KeySchema); err != nil {
+		l.wrong("registry", err, "see SCHEMA_REGISTRY_URL (a base URL with Confluent's API) and its user and password")
+		return
+	}
+	l.ok("registry", "answers and takes schemas")
+}
