@@ -58,6 +58,7 @@ const (
 	SilentMembership                    // who holds a role
 	SilentEvent                         // event messages (close, re-open, view): the parent stays
 	SilentProject                       // creating a project: the client stays
+	SilentRate                          // adding a rate: the user stays
 )
 
 // Sizes are the numbers of rows seeded. Zero means the default in brackets, negative none. Assignments, messages,
