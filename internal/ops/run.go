@@ -82,6 +82,7 @@ func Execute(ctx context.Context, env Env, args []string, root func(env Env) *co
 	cmd.Version = env.Version
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.DisableSuggestions = true // several lines, and minutes for a huge argument
 	cmd.SetArgs(args)
 	cmd.SetIn(env.Stdin)
 	cmd.SetOut(env.Stdout)
