@@ -41,7 +41,10 @@ func bubble(t *testing.T, name string, test func(b *bus)) {
 func newBus(t *testing.T) *bus {
 	b := &bus{t: t, network: &kfake.VirtualNetwork{}}
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(b.network.Listen),
-		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "86400000000"})) // compaction only when a test asks
+		kfake.BrokerConfigs(map[string]string{
+			"log.cleaner.backoff.ms": "86400000000", // compaction only when a test asks
+			"log.retention.ms":       "-1",          // kfake applies it to compacted topics too
+		}))
 	if err != nil {
 		t.Fatal(err)
 	}
