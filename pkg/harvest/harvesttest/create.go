@@ -20,6 +20,9 @@ func (t *tx) create(k *kind, id, parent int64, f Fields) error {
 	r := blank(k)
 	r.id, r.parent, r.created, r.updated = id, parent, t.stamp, t.stamp
 	all := t.defaults(k, id, f)
+	if all == nil {
+		all = Fields{}
+	}
 	maps.Copy(all, f)
 	if err := t.apply(k, r, all); err != nil {
 		return err
@@ -36,7 +39,7 @@ func (t *tx) create(k *kind, id, parent int64, f Fields) error {
 // defaults are a new row's fields where nothing else was asked for. Empty texts are null in some rows and "" in others,
 // as they come from the API or from the pages (harvest-api 4.5).
 func (t *tx) defaults(k *kind, id int64, f Fields) Fields {
-	n := id - k.base
+	n := len(k.byID) + 1
 	empty := any(nil)
 	if id%2 == 0 {
 		empty = ""
@@ -111,7 +114,7 @@ func (t *tx) moreDefaults(k *kind, id int64, f Fields, empty any) Fields {
 		return Fields{"spent_date": t.now(), "notes": empty, "is_explicitly_locked": false, "approval_status": t.s.words.unsubmitted, "billable": true,
 			"budgeted": true, "user_id": t.s.me}
 	}
-	return Fields{}
+	return maps.Clone(k.made)
 }
 
 // key is a made-up secret of a public page.

@@ -2,6 +2,7 @@ package harvesttest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -26,6 +27,7 @@ type kind struct {
 	module           string // company field that switches it
 	base             int64  // ids begin here
 	spec             string
+	made             map[string]any // generic kinds: values of a new row
 
 	fields []field
 	brief  []field
@@ -154,8 +156,11 @@ var referenced = map[string]string{"client": "clients", "user": "users", "creato
 
 // compile turns the specifications into fields and slots.
 func (s *Sim) compile() {
-	all := append(catalogue(), items()...)
-	s.kinds = all[:len(all)-len(items())]
+	s.kinds = catalogue()
+	for _, st := range s.opts.Extra {
+		s.kinds = append(s.kinds, s.generic(st))
+	}
+	all := append(slices.Clone(s.kinds), items()...)
 	s.kind = map[string]*kind{}
 	for _, k := range all {
 		s.kind[k.name] = k

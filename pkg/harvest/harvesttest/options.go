@@ -3,6 +3,8 @@ package harvesttest
 import (
 	"net/http"
 	"time"
+
+	"harveststream/pkg/schema"
 )
 
 // Role is what the token's user may see (harvest-api 4.10).
@@ -76,7 +78,8 @@ type Options struct {
 	Token   string // "test-token" when empty
 	Now     func() time.Time
 	Sizes   Sizes
-	History time.Duration // how far back the seeded past goes (300 days)
+	Extra   []*schema.Stream // more streams than the 21: rows are made up from their schemas
+	History time.Duration    // how far back the seeded past goes (300 days)
 
 	Limit       int           // requests per 15 s; 0 is off
 	ReportLimit int           // requests per 15 min to reports; 0 is off

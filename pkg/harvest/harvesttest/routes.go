@@ -58,6 +58,11 @@ func (k *kind) byItself() bool {
 // nested serves what lies below a parent.
 func (s *Sim) nested(q *req, id []int64) *answer {
 	k := s.kind[below[q.segs[0]+"/"+q.segs[2]]]
+	for _, st := range s.opts.Extra {
+		if st.Parent == q.segs[0] && s.kind[st.Name].path == q.segs[2] {
+			k = s.kind[st.Name]
+		}
+	}
 	if k == nil || len(q.segs) > 4 {
 		return page(http.StatusNotFound)
 	}

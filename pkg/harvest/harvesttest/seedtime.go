@@ -37,7 +37,8 @@ func (d *seeder) timeEntries() {
 	for i := range vals {
 		vals[i] = tagNull
 	}
-	span := d.end - d.start - 86400
+	start := d.start + (d.end-d.start)/15 // the account was set up by then
+	span := d.end - start
 	for i := range n {
 		r := &rows[i]
 		r.vals, vals = vals[:len(k.slots):len(k.slots)], vals[len(k.slots):]
@@ -46,7 +47,7 @@ func (d *seeder) timeEntries() {
 		mate, job := mates[d.rng.IntN(len(mates))], jobs[d.rng.IntN(len(jobs))]
 		user := mate.vals[team.slots["user"]]
 		r.id, r.parent = d.s.reserve(k), project.id
-		r.created = d.start + int64(float64(span)*float64(i)/float64(n))
+		r.created = start + int64(float64(span)*float64(i)/float64(n))
 		r.updated = r.created
 		if d.rng.IntN(5) == 0 {
 			r.updated = min(d.end, r.created+d.rng.Int64N(3*86400))
