@@ -320,7 +320,10 @@ func TestSteadyState(t *testing.T) {
 		e.Reset()
 	}
 	run()
-	one := testing.AllocsPerRun(100, func() { buffer.Reset(); dec.Reset(&buffer, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) })
+	one := testing.AllocsPerRun(100, func() {
+		buffer.Reset()
+		dec.Reset(&buffer, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	})
 	if n := testing.AllocsPerRun(100, run) - one; n > 1 { // the name of the fault, once per Reset
 		t.Errorf("%v allocations to encode a record", n)
 	}
