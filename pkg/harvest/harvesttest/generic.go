@@ -28,6 +28,7 @@ func (s *Sim) generic(st *schema.Stream) *kind {
 		switch {
 		case f.Name == schema.FieldID || f.Name == schema.FieldAccount || f.Name == st.ParentID || f.Name == schema.FieldExtra || strings.HasPrefix(f.Name, "_"):
 			continue
+		case top == "created_at" || top == "updated_at": // every row has them
 		case len(f.From) < 2:
 			k.made[top] = sample(f)
 		case referenced[top] != "":
