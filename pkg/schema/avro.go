@@ -10,10 +10,10 @@ import (
 	"github.com/hamba/avro/v2"
 )
 
-// Bounds on schema texts, ours or foreign (A9). Ours are below 20 KiB, 100 fields and a depth of 12. A name of 63 bytes is the
+// Bounds on schema texts, ours or foreign (A9). Ours are below 16 KiB, 100 fields and a depth of 12. A name of 63 bytes is the
 // longest that databases keep whole.
 const (
-	maxSchemaText   = 256 << 10
+	maxSchemaText   = 64 << 10
 	maxSchemaDepth  = 24
 	maxSchemaFields = 1000
 	maxSchemaName   = 63
