@@ -38,7 +38,7 @@ type Config struct {
 	Kafka kafka.Config
 
 	ReplicationFile string `env:"REPLICATION_FILE" doc:"YAML file that selects streams, their mode and their tables; wins over HARVEST_STREAMS"`
-	AdminAddr       string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:8080" envEmpty:"off" doc:"where /healthz, /readyz, /metrics and /streams are served; empty: nowhere"`
+	AdminAddr       string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:8080" empty:"off" doc:"where /healthz, /readyz, /metrics and /streams are served; empty: nowhere"`
 	LogLevel        string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
 	LogFormat       string `env:"LOG_FORMAT" envDefault:"auto" doc:"text, json, or auto: text on a terminal"`
 

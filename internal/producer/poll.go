@@ -8,6 +8,7 @@ import (
 
 	"harveststream/internal/kafka"
 	"harveststream/pkg/harvest"
+	"harveststream/pkg/schema"
 )
 
 const (
@@ -110,6 +111,8 @@ func (n *numbered) ask(t *task, s *stream, atOnce int) {
 // poll reads what changed since the cursor; without one yet, everything in the mirror.
 func (e *engine) poll(t *task, s *stream) error {
 	switch {
+	case s.Read == schema.Single:
+		return e.pollObject(t, s)
 	case s.whole:
 		return e.sweep(t, everything)
 	case s.ck.Cursor.IsZero():
@@ -133,6 +136,18 @@ func (e *engine) poll(t *task, s *stream) error {
 		e.log.Info("published changes", "stream", s.Name, "records", w.published)
 	}
 	return e.publish(nil, func() { s.ck.Cursor = later(s.ck.Cursor, w.floor.Add(-e.cfg.Lookback)) }, s)
+}
+
+// pollObject reads the stream that is one object.
+func (e *engine) pollObject(t *task, s *stream) error {
+	a, err := t.get(call{req: harvest.Request{Path: s.Path}, shape: object, stream: s})
+	if err != nil {
+		return err
+	}
+	_, err = e.take(s, a, sight{cause: byPoll, progress: func(a *answer) {
+		s.ck.Cursor = later(s.ck.Cursor, a.res.Floor.Add(-e.cfg.Lookback))
+	}})
+	return err
 }
 
 // later keeps a cursor from going back when the server's clock does.

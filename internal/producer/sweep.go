@@ -270,6 +270,9 @@ func (e *engine) entomb(s *stream, gone []int64, why cause, unexplained int) err
 	if err := e.publish(changes, func() { s.countDeleted(time.Now(), unexplained) }, touched...); err != nil {
 		return err
 	}
+	if len(changes) == 0 {
+		return nil
+	}
 	e.log.Info("deleted", "stream", s.Name, "keys", len(gone), "records", len(changes))
 	e.cascade(s, gone)
 	return nil

@@ -1,0 +1,58 @@
+package producer_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"harveststream/pkg/harvest/harvesttest"
+)
+
+// The first sync brings the whole account; the second finds nothing to say.
+func TestSyncTwice(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 1}, func(w *world) {
+		w.sync()
+		w.equal()
+		n := w.records()
+		w.sync()
+		if again := w.records(); again != n {
+			t.Errorf("the second sync published %d records", again-n)
+		}
+	})
+}
+
+// Rounds of changes of every kind, each followed by one pass with everything due, leave the topics equal to the account.
+func TestSyncRounds(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 2}, func(w *world) {
+		rng := rand.New(rand.NewPCG(2, 2))
+		w.sync()
+		for range 10 {
+			for range 10 {
+				t.Log(w.sim.Step(rng))
+				pass(7 * time.Second)
+			}
+			pass(10 * time.Minute)
+			w.sync("HARVEST_SWEEP_INTERVAL=5m", "HARVEST_LOOKBACK=1m", "HARVEST_CHILDREN_INTERVAL=1s", "HARVEST_TIMER_RESOLUTION=1s")
+			w.equal()
+			if t.Failed() {
+				return
+			}
+		}
+	})
+}
+
+// The service follows changes of every kind by itself.
+func TestRunFollows(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 3}, func(w *world) {
+		rng := rand.New(rand.NewPCG(3, 3))
+		w.serve(func() {
+			pass(2 * time.Minute)
+			for range 200 {
+				t.Log(w.sim.Step(rng))
+				pass(20 * time.Second)
+			}
+			pass(time.Hour)
+		}, "HARVEST_SWEEP_INTERVAL=30m", "HARVEST_CHILDREN_INTERVAL=30m")
+		w.equal()
+	})
+}

@@ -1,0 +1,133 @@
+package producer_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"harveststream/internal/ops"
+	"harveststream/internal/producer"
+	"harveststream/pkg/harvest/harvesttest"
+)
+
+// With one processor a seed replays byte for byte.
+func TestMain(m *testing.M) {
+	runtime.GOMAXPROCS(1)
+	os.Exit(m.Run())
+}
+
+// start is when every bubble's simulated account begins: synctest's clock starts at 2000-01-01.
+const accountID = 482913
+
+// world is a whole surrounding on virtual time: a simulated account, a broker, a registry. Make it inside a bubble.
+type world struct {
+	t        *testing.T
+	sim      *harvesttest.Sim
+	net      *kfake.VirtualNetwork
+	bus      *kfake.Cluster
+	registry http.RoundTripper
+	log      *bytes.Buffer
+	env      []string
+}
+
+// bubble runs a test in virtual time in a world of its own.
+func bubble(t *testing.T, o harvesttest.Options, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(newWorld(t, o)) })
+}
+
+// small is an account that a pass reads in a blink.
+var small = harvesttest.Sizes{Users: 5, Clients: 4, Projects: 6, Tasks: 4, Invoices: 12, Estimates: 5, Expenses: 20, TimeEntries: 150}
+
+func newWorld(t *testing.T, o harvesttest.Options) *world {
+	t.Helper()
+	if o.Sizes == (harvesttest.Sizes{}) {
+		o.Sizes = small
+	}
+	o.Account, o.BaseURL = accountID, "https://api.harvestapp.com/v2"
+	w := &world{t: t, sim: harvesttest.New(o), net: &kfake.VirtualNetwork{}, registry: handler{srfake.NewRegistry().Handler()}, log: &bytes.Buffer{}}
+	var err error
+	w.bus, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(w.net.Listen), kfake.BrokerConfigs(map[string]string{
+		"log.cleaner.backoff.ms": "86400000000", "log.retention.ms": "-1",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.bus.Close)
+	w.env = []string{"HARVEST_API_KEY=test-token", "HARVEST_ACCOUNT_ID=482913", "HARVEST_CONTACT=https://example.com", "KAFKA_BROKERS=localhost:9092",
+		"SCHEMA_REGISTRY_URL=http://registry", "KAFKA_COMPRESSION=none", "ADMIN_ADDR=", "HARVEST_ANCHOR_DATE=all"}
+	return w
+}
+
+// handler serves a http.Handler without sockets.
+type handler struct{ http.Handler }
+
+func (h handler) RoundTrip(r *http.Request) (*http.Response, error) {
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	return rec.Result(), nil
+}
+
+// config is the configuration of this world, with more variables on top.
+func (w *world) config(more ...string) producer.Config {
+	w.t.Helper()
+	cfg, err := ops.Load[producer.Config](append(w.env, more...), "")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg.Kafka.Dial, cfg.Kafka.RegistryTransport = w.net.DialContext, w.registry
+	return cfg
+}
+
+func (w *world) producer(more ...string) *producer.Producer {
+	w.t.Helper()
+	p, err := producer.New(w.config(more...), producer.Deps{Version: "test", Transport: w.sim.RoundTripper(),
+		Log: slog.New(slog.NewTextHandler(io.MultiWriter(w.log, testLog{w.t}), &slog.HandlerOptions{Level: slog.LevelInfo}))})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(b []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+// sync is one complete pass that must succeed.
+func (w *world) sync(more ...string) {
+	w.t.Helper()
+	if err := w.producer(more...).Sync(w.t.Context()); err != nil {
+		w.t.Fatalf("sync: %v", err)
+	}
+}
+
+// serve runs the service for some virtual time, with what happens meanwhile, and stops it cleanly.
+func (w *world) serve(during func(), more ...string) {
+	w.t.Helper()
+	p := w.producer(more...)
+	ctx, stop := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	during()
+	stop()
+	if err := <-done; err != nil {
+		w.t.Errorf("run: %v", err)
+	}
+}
+
+func pass(d time.Duration) { time.Sleep(d) } // virtual
