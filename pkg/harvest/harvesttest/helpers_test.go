@@ -2,6 +2,7 @@ package harvesttest_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -184,6 +185,9 @@ func queryOf(t *testing.T, link *string) url.Values {
 	}
 	return u.Query()
 }
+
+// words joins values with spaces.
+func words(values ...any) string { return strings.TrimSpace(fmt.Sprintln(values...)) }
 
 func same[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
