@@ -179,15 +179,15 @@ func (s *Sim) shown(keys []rowKey, k *kind, r *row) []rowKey {
 // WasVisible says whether an administrator could ever have been shown this object: the same names and values, in any
 // order of names; the hours of a running timer may be any that it passed through.
 func (s *Sim) WasVisible(stream string, id int64, object []byte) bool {
-	got, ok := fields(object)
-	if !ok {
-		return false
-	}
 	return slices.ContainsFunc(s.Versions(stream, id), func(v Version) bool {
 		if v.Deleted {
 			return false
 		}
+		got, ok := fields(object)
 		want, _ := fields(v.JSON)
+		if !ok {
+			return false
+		}
 		if !v.Running {
 			return equalFields(want, got)
 		}

@@ -211,3 +211,12 @@ func blank(k *kind) *row {
 	}
 	return r
 }
+
+// SetLate makes a share of the following changes visible only after a delay drawn from (0, most]; they keep the stamp and
+// the id of the moment they were made. Create and the like answer at once; what turns out to be impossible by then never
+// happened.
+func (s *Sim) SetLate(share float64, most time.Duration) {
+	s.enter()
+	defer s.mu.Unlock()
+	s.late.share, s.late.most = share, most
+}
