@@ -175,3 +175,5 @@ func (b *bundle) clean(t *testing.T, err error) {
 		}
 	}
 }
+
+func slogTo(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
