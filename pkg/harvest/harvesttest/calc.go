@@ -112,10 +112,10 @@ func timerStarted(v *view, k *kind, r *row, dst []byte) []byte {
 }
 
 func projectClient(v *view, k *kind, r *row, dst []byte) []byte {
-	projects, clients := v.s.kind["projects"], v.s.kind["clients"]
-	if p := v.get(projects, r.vals[k.slots["project"]].int()); p != nil {
-		if c := v.get(clients, p.parent); c != nil {
-			return v.appendBrief(dst, clients, c)
+	// the project of an entry, expense or assignment is what groups it
+	if p := v.get(v.s.projects, r.parent); p != nil {
+		if c := v.get(v.s.clients, p.parent); c != nil {
+			return v.appendBrief(dst, v.s.clients, c)
 		}
 	}
 	return append(dst, "null"...)
@@ -126,7 +126,7 @@ func isClosed(v *view, k *kind, r *row, dst []byte) []byte {
 }
 
 func isBilled(v *view, k *kind, r *row, dst []byte) []byte {
-	return v.appendVal(dst, boolean(r.vals[k.slots["invoice"]].set()))
+	return v.appendVal(dst, boolean(r.vals[k.hot.invoice].set()))
 }
 
 func isLocked(v *view, k *kind, r *row, dst []byte) []byte {
@@ -142,12 +142,12 @@ func lockedReason(v *view, k *kind, r *row, dst []byte) []byte {
 }
 
 func (s *Sim) approved(k *kind, r *row) bool {
-	return r.vals[k.slots["approval_status"]] == s.words.approved
+	return r.vals[k.hot.approval] == s.words.approved
 }
 
 // lock is why an entry or expense is locked, "" if it is not (texts of harvest-api 2.8 and 2.16).
 func (s *Sim) lock(k *kind, r *row) string {
-	billed, explicit := r.vals[k.slots["invoice"]].set(), r.vals[k.slots["is_explicitly_locked"]] == tagTrue
+	billed, explicit := r.vals[k.hot.invoice].set(), r.vals[k.hot.explicit] == tagTrue
 	approved := s.approved(k, r)
 	if k.name == "expenses" {
 		switch {

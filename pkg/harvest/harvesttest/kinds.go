@@ -33,8 +33,12 @@ type kind struct {
 	brief  []field
 	size   int // bytes of a row, as last seen
 	slots  map[string]int
+	hot    hotSlots
 	table
 }
+
+// hotSlots are the slots that are needed for every row of a page of time or expenses.
+type hotSlots struct{ invoice, approval, explicit int }
 
 type mode uint8
 
@@ -177,11 +181,15 @@ func (s *Sim) compile() {
 			k.kids = map[int64][]*row{}
 		}
 	}
+	s.projects, s.clients = s.kind["projects"], s.kind["clients"]
 	for _, k := range all {
 		if k.of != "" {
 			k.slots = s.kind[k.of].slots
 		}
 		k.fields = s.parse(k, strings.Fields(k.spec))
+		if k.has("approval_status") {
+			k.hot = hotSlots{k.slot("invoice"), k.slot("approval_status"), k.slot("is_explicitly_locked")}
+		}
 		if k.short != "" {
 			k.brief = s.parse(k, strings.Split(k.short, ","))
 		}

@@ -197,6 +197,10 @@ func parseInstant(text string) (int64, bool) {
 // paginate cuts the page out of rows. Offsets are computed anew for each request, so numbered pages drift (4.4); cursors
 // are keys and do not.
 func (q *req) paginate(l *listing, rows []*row, keep func(*row) bool, numbered bool) {
+	if keep != nil && numbered {
+		q.paginateMatches(l, rows, keep)
+		return
+	}
 	matches := rows
 	if keep != nil {
 		matches = nil
@@ -237,6 +241,26 @@ func (q *req) paginate(l *listing, rows []*row, keep func(*row) bool, numbered b
 	}
 	if walking && start > 0 && end < len(matches) {
 		l.page = 0
+	}
+}
+
+// paginateMatches does the same for a numbered page of filtered rows without keeping the rest of the matches.
+func (q *req) paginateMatches(l *listing, rows []*row, keep func(*row) bool) {
+	first := (l.page - 1) * l.perPage
+	for _, r := range slices.Backward(rows) {
+		if !keep(r) {
+			continue
+		}
+		if l.total >= first && l.total < first+l.perPage {
+			l.rows = append(l.rows, r)
+		}
+		l.total++
+	}
+	if l.total > first+l.perPage {
+		l.next = strconv.Itoa(l.page + 1)
+	}
+	if l.page > 1 {
+		l.prev = strconv.Itoa(l.page - 1)
 	}
 }
 

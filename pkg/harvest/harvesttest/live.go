@@ -33,6 +33,18 @@ func (s *Sim) Live(rng *rand.Rand) string {
 	return s.act(rng, func(a *act) int { return a.live })
 }
 
+// Odd makes one random change to a value that does not fit its field, or to a field nobody announced (P14), and describes
+// it. It is apart from Step because an oracle has to know of it.
+func (s *Sim) Odd(rng *rand.Rand) string {
+	a := &actor{Sim: s, rng: rng}
+	values := []Raw{`"many"`, `{"a":[1,2]}`, "true", "12345678901234567890123456789012345678901234567890", "1.12345678951", "1e400", `"2026-13-45"`, "[]", `"1.5"`, "-0.0"}
+	stream := a.of("time_entries", "expenses", "invoices", "projects", "clients", "users")
+	field := a.of("updated_by_nobody", "notes", "name", "is_active", "billable", "spent_date", "issue_date", "amount", "total_cost", "hours", "weekly_capacity")
+	value := values[rng.IntN(len(values))]
+	err := s.update(stream, a.any(stream), Fields{field: value}, rng.IntN(2) == 0)
+	return fmt.Sprintf("odd %s%s=%s: %v", a.said, field, value, err)
+}
+
 func (s *Sim) quietly(what Silent) (before Silent) {
 	s.enter()
 	defer s.mu.Unlock()
@@ -98,7 +110,7 @@ func (a *actor) work() Fields {
 	user := a.any("users")
 	a.enter()
 	defer a.mu.Unlock()
-	project, task := a.workOf(user)
+	project, task := a.workOf(user, a.rng.IntN(60))
 	if project == 0 {
 		return Fields{}
 	}

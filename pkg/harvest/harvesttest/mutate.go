@@ -129,7 +129,7 @@ func (s *Sim) StartTimer(user int64) (int64, error) {
 }
 
 func (s *Sim) startTimer(user int64) (int64, error) {
-	project, task := s.workOf(user)
+	project, task := s.workOf(user, 0)
 	if project == 0 {
 		return 0, &Refusal{422, "user has no project"}
 	}
@@ -140,15 +140,21 @@ func (s *Sim) startTimer(user int64) (int64, error) {
 	})
 }
 
-// workOf is a project a user is assigned to and a task of it, zero if there is none.
-func (s *Sim) workOf(user int64) (project, task int64) {
+// workOf is the n-th latest project a user is assigned to, round and round, and a task of it; zero if there is none.
+func (s *Sim) workOf(user int64, n int) (project, task int64) {
 	k, tasks := s.kind["user_assignments"], s.kind["task_assignments"]
+	var projects []int64
 	for _, a := range slices.Backward(k.byID) {
 		if a.vals[k.slot("user")].int() == user && len(tasks.kids[a.parent]) > 0 {
-			return a.parent, tasks.kids[a.parent][0].vals[tasks.slot("task")].int()
+			projects = append(projects, a.parent)
 		}
 	}
-	return 0, 0
+	if len(projects) == 0 {
+		return 0, 0
+	}
+	project = projects[n%len(projects)]
+	jobs := tasks.kids[project]
+	return project, jobs[n%len(jobs)].vals[tasks.slot("task")].int()
 }
 
 // StopTimer stops the user's running entry; its id. With SilentStop its updated_at stays.

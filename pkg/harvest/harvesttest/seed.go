@@ -230,7 +230,7 @@ func (d *seeder) expenses() {
 func (d *seeder) timers() {
 	users := d.s.kind["users"].byID
 	for i := 0; i < len(users) && d.z.TimeEntries > 0; i += 8 {
-		project, task := d.s.workOf(users[i].id)
+		project, task := d.s.workOf(users[i].id, i)
 		if project == 0 {
 			continue
 		}

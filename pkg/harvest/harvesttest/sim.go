@@ -16,6 +16,8 @@ type Sim struct {
 	kinds []*kind // served streams
 	kind  map[string]*kind
 
+	projects, clients *kind // looked up for every entry shown
+
 	texts     []string
 	textIndex map[string]uint32
 	arrays    [][]val

@@ -50,8 +50,8 @@ func TestVersionsAndReplica(t *testing.T) {
 		page  string
 	}
 	var moments []moment
-	for range 60 {
-		for range 5 {
+	for range 25 {
+		for range 8 {
 			w.Step(rng)
 		}
 		m := moment{at: w.clock.now(), truth: map[string][]harvesttest.Object{}, page: w.send("GET", "time_entries?per_page=50", "").body}
@@ -203,4 +203,25 @@ func TestVirtualTime(t *testing.T) {
 		same(t, "took", time.Since(start), time.Minute+3*time.Second)
 		same(t, "now", w.list("tasks").rows[0]["name"], any("Renamed meanwhile"))
 	})
+}
+
+// Odd values are versions like any other.
+func TestOddValues(t *testing.T) {
+	t.Parallel()
+	w := setup(t, harvesttest.Options{})
+	rng := newRand(5)
+	for range 200 {
+		w.Odd(rng)
+		w.Step(rng)
+	}
+	odd := 0
+	for _, stream := range []string{"time_entries", "expenses", "invoices", "projects", "clients", "users"} {
+		for _, o := range w.Truth(stream) {
+			if bytes.Contains(o.JSON, []byte(`"updated_by_nobody"`)) {
+				odd++
+				same(t, "visible", w.WasVisible(stream, o.ID, o.JSON), true)
+			}
+		}
+	}
+	same(t, "odd", odd > 5, true)
 }
