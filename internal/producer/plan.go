@@ -60,7 +60,7 @@ func (c *commands) plan(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-func pages(rows int) int { return max(1, (rows+pageSize-1)/pageSize) }
+func pages(rows int) int { return max(1, (rows+fullPage-1)/fullPage) }
 
 // duration is how long so many requests take with the whole budget.
 func (p *Producer) duration(requests int) time.Duration {

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	pageSize  = 2000 // Harvest's largest page; said outright, because invoices default to 100 (harvest-api §1.6)
+	fullPage  = 2000 // Harvest's largest page; said outright, because invoices default to 100 (harvest-api §1.6)
 	fullEvery = time.Minute
 	quickSpan = 15 * time.Second
 	maxWalks  = 3 // a walk that is not clean is walked again, twice at most (P6)
@@ -20,7 +20,7 @@ const (
 
 // query is the list of a stream with some filters.
 func (s *stream) query(filters ...string) harvest.Request {
-	q := url.Values{"per_page": {strconv.Itoa(pageSize)}}
+	q := url.Values{"per_page": {strconv.Itoa(s.pageSize)}}
 	for i := 0; i < len(filters); i += 2 {
 		q.Set(filters[i], filters[i+1])
 	}

@@ -20,11 +20,11 @@ const (
 )
 
 // next is P12's decision for a window in which the server counts so many rows and the index so many.
-func next(w window, server, indexed int) step {
+func next(w window, server, indexed, page int) step {
 	switch {
 	case server == indexed:
 		return agree
-	case server <= pageSize && indexed <= pageSize, w.from >= w.to:
+	case server <= page && indexed <= page, w.from >= w.to:
 		return look
 	default:
 		return halve
@@ -114,7 +114,7 @@ func (e *engine) search(t *task, s *stream) error {
 	if err != nil || whole == s.index.counted {
 		return err
 	}
-	if next(window{from: 0, to: 0}, whole, s.index.counted) == look && whole <= pageSize && s.index.counted <= pageSize {
+	if max(whole, s.index.counted) <= s.pageSize {
 		return e.sweep(t, everything) // one page anyway
 	}
 	dated := window{from: farPast, to: farFuture}
@@ -135,7 +135,7 @@ func (e *engine) search(t *task, s *stream) error {
 // narrow follows a difference down to windows of at most a page and sweeps those. The second half's total follows from the first's, so
 // one row among ten million costs some twenty requests.
 func (e *engine) narrow(t *task, s *stream, w window, server int) error {
-	switch next(w, server, s.index.within(w)) {
+	switch next(w, server, s.index.within(w), s.pageSize) {
 	case agree:
 		return nil
 	case look:

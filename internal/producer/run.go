@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type Deps struct {
 	Log       *slog.Logger
 	Version   string
 	Transport http.RoundTripper // to Harvest; nil: the network
+	PageSize  int               // rows a page; 0: Harvest's largest. Tests page through small accounts
 }
 
 // Producer is one producer program, made from a configuration that was validated. Its methods are the commands of design §7.
@@ -210,7 +212,7 @@ func (p *Producer) newEngine(ctx context.Context) *engine {
 		byName: map[string]*stream{}, byTopic: map[string]*stream{}, answers: make(chan *answer), tasks: map[*task]struct{}{}, allowDeletes: -1, noted: map[string]bool{},
 	}
 	for _, st := range p.cfg.selected {
-		s := &stream{Stream: st, topic: p.cfg.Kafka.Topic(st.Name), interval: p.cfg.PollInterval.For(st.Name), busy: map[string]bool{}, growing: map[int64]growth{}}
+		s := &stream{Stream: st, pageSize: cmp.Or(p.PageSize, fullPage), topic: p.cfg.Kafka.Topic(st.Name), interval: p.cfg.PollInterval.For(st.Name), busy: map[string]bool{}, growing: map[int64]growth{}}
 		s.whole = st.Read == schema.Whole || p.cfg.refresh[st.Name]
 		if s.parent = e.byName[st.Parent]; s.parent != nil {
 			s.parent.children = append(s.parent.children, s)

@@ -93,12 +93,15 @@ func (w *world) config(more ...string) producer.Config {
 
 func (w *world) producer(more ...string) *producer.Producer {
 	w.t.Helper()
-	p, err := producer.New(w.config(more...), producer.Deps{Version: "test", Transport: w.sim.RoundTripper(),
-		Log: slog.New(slog.NewTextHandler(io.MultiWriter(w.log, testLog{w.t}), &slog.HandlerOptions{Level: slog.LevelInfo}))})
+	p, err := producer.New(w.config(more...), producer.Deps{Version: "test", Transport: w.sim.RoundTripper(), Log: w.logger()})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return p
+}
+
+func (w *world) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(io.MultiWriter(w.log, testLog{w.t}), &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 
 type testLog struct{ t *testing.T }
