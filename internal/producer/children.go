@@ -20,10 +20,12 @@ func (s *stream) listOf(parent int64) harvest.Request {
 	return r
 }
 
-// source hands out the parents of a pass one by one; done moves the checkpoint behind one.
+// source hands out the parents of a pass one by one; done moves the checkpoint behind one; gone takes the children that two complete
+// lists of their parent did not show.
 type source struct {
 	next func() (pending, bool)
 	done func(pending)
+	gone func([]int64) error
 }
 
 // follow reads the children of the parents that changed.
@@ -40,6 +42,7 @@ func (e *engine) follow(t *task, s *stream) error {
 			return pending{}, false
 		},
 		done: func(p pending) { s.setMark(p.part, p.seq) },
+		gone: func(ids []int64) error { return e.buryChildren(t, s, ids) },
 	})
 	if err != nil {
 		s.requeue(e.cfg.AccountID, e.keyID) // what was taken from the queue and not done is above the mark
@@ -64,6 +67,7 @@ func (e *engine) rotate(t *task, s *stream) error {
 		}
 	})
 	slices.Sort(parents)
+	var missing []int64
 	err := e.readLists(t, s, source{
 		next: func() (pending, bool) {
 			if len(parents) == 0 {
@@ -74,8 +78,15 @@ func (e *engine) rotate(t *task, s *stream) error {
 			return pending{parent: id}, true
 		},
 		done: func(p pending) { s.ck.Round.Last = p.parent },
+		gone: func(ids []int64) error {
+			missing = append(missing, ids...) // the brake judges the pass as a whole
+			return nil
+		},
 	})
 	if err != nil {
+		return err
+	}
+	if err := e.buryChildren(t, s, missing); err != nil {
 		return err
 	}
 	return e.publish(nil, func() { s.ck.Round.Done, s.ck.Round.Last = true, 0 }, s)
@@ -99,7 +110,7 @@ func (e *engine) readLists(t *task, s *stream, from source) error {
 				return nil
 			}
 			for _, p := range unsure {
-				if err := e.secondLook(t, s, p.parent); err != nil {
+				if err := e.secondLook(t, s, p.parent, from.gone); err != nil {
 					return err
 				}
 				from.done(p)
@@ -149,7 +160,7 @@ func (s *stream) settled(parent int64, a *answer) bool {
 }
 
 // secondLook reads one parent's complete list twice; what neither shows is gone, what both show is there, also after its tombstone (P7).
-func (e *engine) secondLook(t *task, s *stream, parent int64) error {
+func (e *engine) secondLook(t *task, s *stream, parent int64, gone func([]int64) error) error {
 	var first uint32
 	for i := range 2 {
 		if i == 1 {
@@ -176,7 +187,19 @@ func (e *engine) secondLook(t *task, s *stream, parent int64) error {
 			missing = append(missing, x.id)
 		}
 	})
-	if len(missing) == 0 || e.cfg.Deletes == deletesOff {
+	if len(missing) == 0 {
+		return nil
+	}
+	return gone(missing)
+}
+
+// buryChildren publishes the tombstones of children that two complete lists of their parents did not show, if the brake allows (P7).
+func (e *engine) buryChildren(t *task, s *stream, missing []int64) error {
+	if len(missing) == 0 {
+		s.brakedAt = 0
+		return nil
+	}
+	if e.cfg.Deletes == deletesOff {
 		return nil
 	}
 	if err := e.readMe(t); err != nil {

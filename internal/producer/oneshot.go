@@ -129,7 +129,7 @@ func (e *engine) confirmNoted(t *task, s *stream) error {
 		x := s.index.get(id)
 		var err error
 		if s.Get == "" {
-			err = e.secondLook(t, s, x.owner)
+			err = e.secondLook(t, s, x.owner, func(ids []int64) error { return e.buryChildren(t, s, ids) })
 		} else {
 			err = e.confirm(t, s, id, bySweep)
 		}

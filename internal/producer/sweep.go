@@ -43,6 +43,9 @@ func (e *engine) sweep(t *task, w window) error {
 		return err
 	}
 	missing := s.index.unmet(w, first)
+	if w.whole && len(missing) == 0 {
+		s.brakedAt = 0
+	}
 	e.m.sweeps.WithLabelValues(s.Name).Inc()
 	if got.published > 0 || len(missing) > 0 {
 		e.log.Info("swept", "stream", s.Name, "rows", got.rows, "changed", got.published, "missing", len(missing), "took", time.Since(began).Round(time.Millisecond).String())
