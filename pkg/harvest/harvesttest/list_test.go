@@ -53,6 +53,7 @@ func TestFilters(t *testing.T) {
 		{"expenses", "from=2026-03-01", func(o object) bool { return o["spent_date"].(string) >= "2026-03-01" }},
 		{"invoices", "state=paid&client_id=%c", func(o object) bool { return o["state"] == "paid" && id(o["client"].(object)) == w.IDs("clients")[1] }},
 		{"estimates", "from=1990-01-01", func(o object) bool { return o["issue_date"] != nil }}, // no date: in no window
+		{"estimates", "to=2099-01-01", func(o object) bool { return o["issue_date"] != nil }},
 		{"users", "is_active=false", func(o object) bool { return o["is_active"] == false }},
 		{"contacts", "client_id=%c&is_active=false", func(o object) bool { return id(o["client"].(object)) == w.IDs("clients")[1] }},
 		{"user_assignments", "user_id=%u", func(o object) bool { return id(o["user"].(object)) == w.IDs("users")[1] }},

@@ -132,6 +132,24 @@ func TestLateRows(t *testing.T) {
 	same(t, "stamp", o["updated_at"].(string), stamp)
 	same(t, "id below a row seen before", contact < newer, true)
 	same(t, "not missed by the log", len(w.list("contacts?updated_since="+stamp).rows), 2)
+	w.clock.pass(time.Hour)
+	from := w.Versions("contacts", contact)[0].From
+	same(t, "visible from", from.After(w.clock.now().Add(-time.Hour-10*time.Second)) && !from.After(w.clock.now().Add(-time.Hour)), true)
+}
+
+// A late change that a newer one overtook does not take the stamp back: a database would have kept them in order.
+func TestOvertakenStamps(t *testing.T) {
+	t.Parallel()
+	w := setup(t, harvesttest.Options{})
+	task := w.IDs("tasks")[0]
+	w.SetLate(1, 10*time.Hour)
+	w.must(w.Rename("tasks", task, "late"))
+	w.clock.pass(time.Second)
+	w.SetLate(0, 0)
+	w.must(w.Rename("tasks", task, "newer"))
+	stamp := w.clock.stamp()
+	w.clock.pass(10 * time.Hour)
+	same(t, "both happened", words(w.object("tasks", task)["name"], w.object("tasks", task)["updated_at"] == stamp), "late true")
 }
 
 // A vendor's restore takes content and updated_at back; deleted rows return (§5.18).
