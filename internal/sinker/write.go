@@ -345,7 +345,7 @@ func (s *sending) copy(ctx context.Context, into *relation, schemaID int, rows [
 	src.buf = append(src.buf, copyHeader...)
 	_, err = s.conn.PgConn().CopyFrom(ctx, src, copyInto(into, p.columns))
 	if err != nil && len(src.bad) == 0 {
-		if n, ok := failedLine(err); ok && n <= len(src.sent) {
+		if n, ok := failedLine(err); ok && n <= len(src.sent) && judge(err) == recordsOwn {
 			return &badRowsError{[]badRow{{src.sent[n-1], err}}}
 		}
 		return fmt.Errorf("copying rows into %s: %w", s.table.name, err)
@@ -368,7 +368,7 @@ func (s *sending) children(ctx context.Context) error {
 		buf = append(append(append(buf, copyHeader...), k.buf...), copyTrailer...)
 		_, err := s.conn.PgConn().CopyFrom(ctx, bytes.NewReader(buf), copyInto(&k.child.relation, k.columns))
 		if err != nil {
-			if n, ok := failedLine(err); ok && n <= len(k.owners) {
+			if n, ok := failedLine(err); ok && n <= len(k.owners) && judge(err) == recordsOwn {
 				return &badRowsError{[]badRow{{k.owners[n-1], err}}}
 			}
 			return fmt.Errorf("copying rows into %s: %w", k.child.name, err)

@@ -1,0 +1,445 @@
+package sinker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"harveststream/internal/kafka"
+	"harveststream/internal/ops"
+)
+
+// spot names a partition.
+type spot struct {
+	topic  string
+	number int32
+}
+
+// consumer is `run`: it serves the partitions its group gives it, each by a goroutine of its own.
+type consumer struct {
+	*sink
+	budget *budget
+	cl     *kgo.Client   // fetches; only the goroutine of poll adds and removes partitions
+	wake   chan struct{} // has an element when commands wait
+	fatal  chan error
+
+	mu         sync.Mutex
+	serving    map[spot]*serving
+	intakes    map[spot]*intake
+	commands   []func()
+	cancelPoll context.CancelFunc
+}
+
+// serving is a partition that the group gave us.
+type serving struct {
+	p      *partition
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu     sync.Mutex
+	in     *intake // nil while it is not being read
+	next   int64
+	fence  int64
+	atEnd  time.Time
+	absent int // times in a row that the topic was not there
+	err    error
+}
+
+func newConsumer(s *sink) (*consumer, error) {
+	c := &consumer{sink: s, budget: newBudget(), wake: make(chan struct{}, 1), fatal: make(chan error, 1),
+		serving: map[spot]*serving{}, intakes: map[spot]*intake{}}
+	var err error
+	c.cl, err = kgo.NewClient(append(slices.Clone(s.opts), fetchOptions()...)...)
+	if err != nil {
+		return nil, fmt.Errorf("making a Kafka client: %w", err)
+	}
+	return c, nil
+}
+
+// fetchOptions read what is committed, by position (S1), stop where something is gone (S2), and stay small (S7).
+func fetchOptions() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.KeepRetryableFetchErrors(),
+		kgo.FetchMaxBytes(4 << 20),
+		kgo.FetchMaxPartitionBytes(1 << 20),
+		kgo.FetchMaxWait(500 * time.Millisecond),
+		kgo.MetadataMinAge(time.Second),
+	}
+}
+
+// command has the polling goroutine do something: nobody else may touch what the client consumes, or records of before would come
+// after.
+func (c *consumer) command(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.commands = append(c.commands, f)
+	if c.cancelPoll != nil {
+		c.cancelPoll()
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *consumer) obey() {
+	c.mu.Lock()
+	list := c.commands
+	c.commands = nil
+	c.mu.Unlock()
+	for _, f := range list {
+		f()
+	}
+}
+
+// pollable returns a context that the next command ends; nil when one waits already.
+func (c *consumer) pollable(ctx context.Context) context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.commands) > 0 {
+		return nil
+	}
+	ctx, c.cancelPoll = context.WithCancel(ctx)
+	return ctx
+}
+
+// poll fetches until ctx ends. While what waits for the database is over the budget, nothing is fetched.
+func (c *consumer) poll(ctx context.Context) error {
+	for ctx.Err() == nil {
+		c.obey()
+		c.budget.wait(ctx, c.wake)
+		polling := c.pollable(ctx)
+		if polling == nil {
+			continue
+		}
+		fetches := c.cl.PollRecords(polling, batchRows)
+		interrupted := polling.Err() != nil
+		c.cancelPoll()
+		now := time.Now()
+		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+			if in := c.intakes[spot{f.Topic, f.Partition}]; in != nil && len(f.Records) > 0 {
+				in.push(f.Records, f.LastStableOffset, now)
+			}
+		})
+		if c.fetchErrors(fetches) && !interrupted && fetches.NumRecords() == 0 {
+			pauseFor(ctx, 100*time.Millisecond) // retriable errors come as fast as one asks
+		}
+	}
+	return nil
+}
+
+func pauseFor(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// fetchErrors ends the intakes of partitions that cannot go on (S2). The others' errors pass by themselves.
+func (c *consumer) fetchErrors(fetches kgo.Fetches) bool {
+	any := false
+	for _, e := range fetches.Errors() {
+		any = true
+		in := c.intakes[spot{e.Topic, e.Partition}]
+		if in == nil {
+			continue
+		}
+		t := c.byTopic(e.Topic)
+		switch {
+		case isLoss(e.Err):
+			in.finish(0, lost(t.stream.Name, "reading %s/%d: %v", e.Topic, e.Partition, e.Err))
+		case errors.Is(e.Err, kerr.TopicAuthorizationFailed), errors.Is(e.Err, kerr.SaslAuthenticationFailed):
+			in.finish(0, ops.Fail(ops.ExitPermission, fmt.Errorf("reading %s: %w; the user of KAFKA_SASL_USERNAME needs Read on it", e.Topic, e.Err)))
+		case kerr.IsRetriable(e.Err), kgo.IsRetryableBrokerErr(e.Err), errors.Is(e.Err, context.Canceled):
+		default:
+			in.finish(0, &stopError{t.stream.Name, ops.ExitData, fmt.Errorf("reading %s/%d: %w", e.Topic, e.Partition, e.Err)})
+		}
+	}
+	return any
+}
+
+// isLoss reports whether a fetch's error says that records are gone, or that the topic is another one (S2).
+func isLoss(err error) bool {
+	var loss *kgo.ErrDataLoss
+	return errors.As(err, &loss) || errors.Is(err, kerr.OffsetOutOfRange) || errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.InconsistentTopicID)
+}
+
+// assign begins to serve a partition.
+func (c *consumer) assign(ctx context.Context, topic string, number int32, count int) {
+	t := c.byTopic(topic)
+	if t == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &serving{p: c.partition(t, number, count), cancel: cancel, done: make(chan struct{})}
+	at := spot{topic, number}
+	c.mu.Lock()
+	old := c.serving[at]
+	c.serving[at] = s
+	c.mu.Unlock()
+	go func() {
+		defer close(s.done)
+		if old != nil {
+			old.cancel()
+			<-old.done
+		}
+		if err := c.serve(ctx, s); err != nil {
+			select {
+			case c.fatal <- err:
+			default:
+			}
+		}
+	}()
+}
+
+// release ends serving partitions, and waits until what they are writing is written or rolled back.
+func (c *consumer) release(lists map[string][]int32) {
+	var ending []*serving
+	c.mu.Lock()
+	for topic, numbers := range lists {
+		for _, n := range numbers {
+			if s := c.serving[spot{topic, n}]; s != nil {
+				delete(c.serving, spot{topic, n})
+				s.cancel()
+				ending = append(ending, s)
+			}
+		}
+	}
+	c.mu.Unlock()
+	for _, s := range ending {
+		<-s.done
+	}
+}
+
+// serve reads and applies a partition until ctx ends: sessions, with waits between them. It returns what the whole program must end for.
+func (c *consumer) serve(ctx context.Context, s *serving) error {
+	stopped := c.metrics.stopped.WithLabelValues(s.p.table.stream.Name)
+	wait := newBackoff()
+	for {
+		err := c.session(ctx, s, func() { wait = newBackoff(); stopped.Set(0) })
+		var stop *stopError
+		var coded interface{ ExitCode() int }
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errFenced):
+			stopped.Set(1)
+			s.note(err)
+			s.p.log.Error("another sinker has taken the partition over; it is let go until that one is gone", "topic", s.p.topic)
+			c.awaitSilence(ctx, s)
+		case errors.As(err, &stop):
+			stopped.Set(1)
+			s.note(err)
+			s.p.log.Error("stopped", "err", err)
+			pauseFor(ctx, stopRecheck)
+		case errors.As(err, &coded):
+			return err
+		case judge(err) == fatal:
+			return explainFatal(err)
+		default:
+			if wait.first() {
+				s.p.log.Warn("cannot take the partition, trying again", "err", err)
+			}
+			_ = wait.wait(ctx)
+		}
+	}
+}
+
+const (
+	stopRecheck = 30 * time.Second // a stopped topic is looked at again: a rebuild may have mended it
+	signEvery   = 10 * time.Second // signs of life of who reads a partition
+	silence     = 40 * time.Second // without one, the partition is free
+)
+
+func (s *serving) note(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+// awaitSilence returns when whoever raised the fence gives no sign of life any more: so that two sinkers of one target do not take
+// partitions from each other in turn (S1).
+func (c *consumer) awaitSilence(ctx context.Context, s *serving) {
+	var last offset
+	quiet := time.Now()
+	for ctx.Err() == nil && time.Since(quiet) < silence {
+		pauseFor(ctx, signEvery/2)
+		_ = c.db.use(ctx, func(conn *pgx.Conn) error {
+			now, err := c.offsets.load(ctx, conn, s.p.topic, s.p.number)
+			if err != nil || now == nil {
+				quiet = time.Now() // no news is no silence
+				return err
+			}
+			if now.fence != last.fence || !now.updatedAt.Equal(last.updatedAt) {
+				quiet = time.Now()
+			}
+			last = *now
+			return nil
+		})
+	}
+}
+
+// session claims a partition and applies what comes until something ends it.
+func (c *consumer) session(ctx context.Context, s *serving, began func()) error {
+	p := s.p
+	if err := p.claim(ctx); err != nil {
+		return err
+	}
+	began()
+	in := newIntake(c.budget)
+	s.mu.Lock()
+	s.in, s.next, s.fence, s.atEnd, s.err, s.absent = in, p.next, p.fence, p.atEnd, nil, 0
+	s.mu.Unlock()
+	at := spot{p.topic, p.number}
+	from := p.next
+	c.command(func() {
+		c.intakes[at] = in
+		c.cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{at.topic: {at.number: kgo.NewOffset().At(from)}})
+	})
+	defer func() {
+		in.close()
+		s.mu.Lock()
+		s.in = nil
+		s.mu.Unlock()
+		c.command(func() {
+			if c.intakes[at] == in {
+				delete(c.intakes, at)
+				c.cl.RemoveConsumePartitions(map[string][]int32{at.topic: {at.number}})
+			}
+		})
+	}()
+	p.log.Info("reading", "topic", p.topic, "from", p.next)
+	for {
+		t, err := in.take(ctx)
+		if err != nil {
+			return err
+		}
+		err = p.apply(ctx, t)
+		c.budget.add(-t.bytes)
+		clear(t.recs)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.next, s.atEnd = p.next, p.atEnd
+		s.mu.Unlock()
+	}
+}
+
+// watch gives signs of life and looks for what fetching does not show: a raised fence, another topic, an end long not reached (S1, S2,
+// S8).
+func (c *consumer) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		pauseFor(ctx, signEvery)
+		if ctx.Err() != nil {
+			return
+		}
+		if err := c.sign(ctx); err != nil && ctx.Err() == nil {
+			c.log.Debug("cannot give a sign of life", "err", err)
+		}
+	}
+}
+
+// reading are the partitions being read now.
+func (c *consumer) reading() map[spot]*serving {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := maps.Clone(c.serving)
+	maps.DeleteFunc(list, func(_ spot, s *serving) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.in == nil
+	})
+	return list
+}
+
+func (c *consumer) sign(ctx context.Context) error {
+	list := c.reading()
+	if len(list) == 0 {
+		return nil
+	}
+	var topics []string
+	for at := range list {
+		topics = append(topics, at.topic)
+	}
+	slices.Sort(topics)
+	topics = slices.Compact(topics)
+	asked, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	now := time.Now()
+	ids, err := kafka.TopicIDs(asked, c.admin, topics...)
+	if err != nil {
+		return err
+	}
+	ends := endsOf(asked, c.admin, topics)
+	var names []string
+	var numbers []int32
+	var fences []int64
+	var ended []bool
+	for at, s := range list {
+		end, known := ends[at]
+		s.mu.Lock()
+		s.inspect(ids, end, known)
+		names, numbers, fences, ended = append(names, at.topic), append(numbers, at.number), append(fences, s.fence), append(ended, known && s.next >= end)
+		if known {
+			c.metrics.lag.WithLabelValues(s.p.table.stream.Name).Set(float64(max(0, end-s.next)))
+		}
+		s.mu.Unlock()
+	}
+	return c.db.use(asked, func(conn *pgx.Conn) error {
+		ours, err := c.offsets.sign(asked, conn, now, names, numbers, fences, ended)
+		if err != nil {
+			return err
+		}
+		for i := range names {
+			s := list[spot{names[i], numbers[i]}]
+			s.mu.Lock()
+			switch {
+			case s.in == nil || s.fence != fences[i]: // another session by now
+			case !ours[names[i]][numbers[i]]:
+				s.in.finish(0, errFenced)
+			case ended[i]:
+				s.atEnd = now
+			}
+			s.mu.Unlock()
+		}
+		return nil
+	})
+}
+
+// inspect ends a session whose topic is not what it was, or whose end was out of reach for too long. The caller holds s.mu.
+func (s *serving) inspect(ids map[string][16]byte, end int64, known bool) {
+	if s.in == nil {
+		return
+	}
+	id, there := ids[s.p.topic]
+	stream := s.p.table.stream.Name
+	switch {
+	case !there:
+		if s.absent++; s.absent > 1 { // a broker that has just started may not know it yet
+			s.in.finish(0, lost(stream, "topic %s is gone", s.p.topic))
+		}
+		return
+	case kafka.TopicIDText(id) != s.p.topicID:
+		s.in.finish(0, lost(stream, "topic %s was made anew", s.p.topic))
+		return
+	}
+	s.absent = 0
+	if !known {
+		return
+	}
+	if err := s.p.tooLate(s.atEnd, s.next, end, s.p.keeps); err != nil {
+		s.in.finish(0, err)
+	}
+}

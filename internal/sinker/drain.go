@@ -1,0 +1,291 @@
+package sinker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"harveststream/internal/kafka"
+	"harveststream/internal/ops"
+)
+
+// oneShotPatience is how long a command that ends waits for a database that went away.
+const oneShotPatience = time.Minute
+
+// Drain applies what is on the topics now, or what was there by until where that is not zero, and returns. Topics that do not exist yet
+// have nothing to apply. A running sinker of the same target lets go meanwhile (S1).
+func Drain(ctx context.Context, cfg Config, deps Deps, until time.Time) error {
+	s, err := open(ctx, cfg, deps, oneShotPatience)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	d := &drain{sink: s, budget: newBudget(), until: until}
+	if err := d.plan(ctx); err != nil {
+		return err
+	}
+	if err := d.run(ctx); err != nil {
+		return err
+	}
+	d.show(ctx)
+	if until.IsZero() {
+		if err := s.readCheckpoints(ctx); err != nil {
+			d.failed = append(d.failed, fmt.Errorf("reading the checkpoint topic: %w", err))
+		}
+	}
+	return errors.Join(d.failed...)
+}
+
+// drain reads every partition to a position.
+type drain struct {
+	*sink
+	budget *budget
+	until  time.Time
+	at     time.Time // when the ends were asked for
+	parts  []*draining
+
+	mu     sync.Mutex
+	failed []error // topics that stopped
+}
+
+type draining struct {
+	p  *partition
+	in *intake
+	to int64
+}
+
+// plan claims all partitions of the topics there are, and notes to where each is to be read.
+func (d *drain) plan(ctx context.Context) error {
+	ids, err := kafka.TopicIDs(ctx, d.admin, d.topics()...)
+	if err != nil {
+		return ops.Fail(ops.ExitUnavailable, err)
+	}
+	var topics []string
+	for _, t := range d.tables {
+		topic := d.cfg.Kafka.Topic(t.stream.Name)
+		if _, ok := ids[topic]; ok {
+			topics = append(topics, topic)
+		} else if err := d.missing(ctx, t, topic); err != nil {
+			return err
+		}
+	}
+	if len(topics) == 0 {
+		return nil
+	}
+	d.at = time.Now()
+	ends, err := d.ends(ctx, topics)
+	if err != nil {
+		return ops.Fail(ops.ExitUnavailable, err)
+	}
+	for _, topic := range topics {
+		for number := range int32(len(ends[topic])) {
+			if err := d.claim(ctx, topic, number, ends[topic]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// missing looks whether a topic that does not exist ever did (S2).
+func (d *drain) missing(ctx context.Context, t *table, topic string) error {
+	return d.db.use(ctx, func(conn *pgx.Conn) error {
+		stored, err := d.offsets.load(ctx, conn, topic, 0)
+		if err != nil {
+			return err
+		}
+		if stored != nil {
+			d.stop(lost(t.stream.Name, "topic %s is gone", topic))
+			return nil
+		}
+		d.log.Info("topic does not exist yet, nothing to apply", "topic", topic)
+		return nil
+	})
+}
+
+// ends are the positions to read to.
+func (d *drain) ends(ctx context.Context, topics []string) (kafka.Offsets, error) {
+	ends, err := kafka.Ends(ctx, d.admin, topics...)
+	if err != nil || d.until.IsZero() {
+		return ends, err
+	}
+	listed, err := kadm.NewClient(d.admin).ListOffsetsAfterMilli(ctx, d.until.UnixMilli()+1, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("looking for %s on the topics: %w", d.until.Format(time.RFC3339), err)
+	}
+	listed.Each(func(o kadm.ListedOffset) {
+		if o.Err == nil && o.Offset >= 0 && o.Offset < ends[o.Topic][o.Partition] {
+			ends[o.Topic][o.Partition] = o.Offset
+		}
+	})
+	return ends, listed.Error()
+}
+
+// claim takes one partition; one that must stop does not stop the others.
+func (d *drain) claim(ctx context.Context, topic string, number int32, ends map[int32]int64) error {
+	t := d.byTopic(topic)
+	p := d.partition(t, number, len(ends))
+	for wait := newBackoff(); ; {
+		err := p.claim(ctx)
+		if err == nil {
+			break
+		}
+		if d.stop(err) {
+			return nil
+		}
+		var coded interface{ ExitCode() int }
+		switch what := judge(err); {
+		case errors.As(err, &coded):
+			return err
+		case what == fatal:
+			return explainFatal(err)
+		}
+		if err := p.pause(ctx, wait, "cannot take the partition, trying again", err); err != nil {
+			return err
+		}
+	}
+	to := ends[number]
+	if !d.until.IsZero() && p.next > to {
+		return ops.Fail(ops.ExitConfig, fmt.Errorf("%s/%d is applied to %d already, beyond %s (%d): drain into a new SINK_SCHEMA",
+			topic, number, p.next, d.until.Format(time.RFC3339), to))
+	}
+	in := newIntake(d.budget)
+	if d.until.IsZero() {
+		in.stable, in.seen = to, d.at
+	}
+	d.parts = append(d.parts, &draining{p: p, in: in, to: max(to, p.next)})
+	return nil
+}
+
+// stop notes an error that stops one topic, and reports whether it is one.
+func (d *drain) stop(err error) bool {
+	var stop *stopError
+	if !errors.As(err, &stop) {
+		return false
+	}
+	d.log.Error("stopped", "err", err)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failed = append(d.failed, err)
+	return true
+}
+
+// run reads and applies.
+func (d *drain) run(ctx context.Context) error {
+	if len(d.parts) == 0 {
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, part := range d.parts {
+		g.Go(func() error { return d.work(ctx, part) })
+	}
+	g.Go(func() error { return d.read(ctx) })
+	if err := g.Wait(); err != nil {
+		if errors.Is(err, errFenced) {
+			return ops.Fail(ops.ExitInternal, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// read feeds the intakes. It waits while the database is behind (S7).
+func (d *drain) read(ctx context.Context) error {
+	var targets []kafka.Target
+	intakes := map[spot]*intake{}
+	for _, part := range d.parts {
+		targets = append(targets, kafka.Target{Topic: part.p.topic, Partition: part.p.number, From: part.p.next, To: part.to})
+		intakes[spot{part.p.topic, part.p.number}] = part.in
+	}
+	opts := append(slices.Clone(d.opts), kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(1<<20))
+	var last spot
+	var in *intake
+	err := kafka.ReadTo(ctx, opts, targets, func(rec *kgo.Record) error {
+		if rec.Partition != last.number || rec.Topic != last.topic || in == nil {
+			last = spot{rec.Topic, rec.Partition}
+			in = intakes[last]
+		}
+		in.pushOne(rec)
+		d.budget.wait(ctx, nil)
+		return ctx.Err()
+	})
+	if err != nil {
+		return d.readError(err)
+	}
+	for _, part := range d.parts {
+		part.in.finish(part.to, nil)
+	}
+	return nil
+}
+
+// readError tells losses (S2) from brokers that are away.
+func (d *drain) readError(err error) error {
+	var short *kafka.ShortLogError
+	if errors.As(err, &short) || isLoss(err) {
+		return ops.Fail(ops.ExitData, fmt.Errorf("%w; run `sinker rebuild` for that stream", err))
+	}
+	return err
+}
+
+// work applies one partition to its end.
+func (d *drain) work(ctx context.Context, part *draining) error {
+	for {
+		t, err := part.in.take(ctx)
+		if err != nil {
+			return err
+		}
+		if t.to > part.p.next {
+			err = part.p.apply(ctx, t)
+		}
+		d.budget.add(-t.bytes)
+		clear(t.recs)
+		if d.stop(err) {
+			part.in.close()
+			return nil
+		}
+		if err != nil || t.last {
+			return err
+		}
+	}
+}
+
+// show signs the ends that were reached (S8), makes sure that everything is on the server's disk, and commits the group's offsets for lag
+// displays.
+func (d *drain) show(ctx context.Context) {
+	var names []string
+	var numbers []int32
+	var fences []int64
+	var ended []bool
+	shown := kadm.Offsets{}
+	for _, part := range d.parts {
+		names, numbers, fences = append(names, part.p.topic), append(numbers, part.p.number), append(fences, part.p.fence)
+		ended = append(ended, d.until.IsZero() && part.p.next >= part.to)
+		shown.AddOffset(part.p.topic, part.p.number, part.p.next, -1)
+	}
+	if len(names) == 0 {
+		return
+	}
+	err := d.db.transact(ctx, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
+			return err
+		}
+		_, err := d.offsets.sign(ctx, conn, d.at, names, numbers, fences, ended)
+		return err
+	})
+	if err != nil {
+		d.failed = append(d.failed, fmt.Errorf("signing offsets: %w", err))
+	}
+	asked, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := kadm.NewClient(d.admin).CommitAllOffsets(asked, d.group(), shown); err != nil {
+		d.log.Debug("cannot commit the group's offsets", "err", err) // a running member is the one to do it
+	}
+}

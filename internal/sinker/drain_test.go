@@ -1,0 +1,82 @@
+package sinker_test
+
+import (
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"harveststream/pkg/schema"
+)
+
+// TestDrainAllStreams: random rows of every stream reach their tables, field by field, items in their tables too.
+func TestDrainAllStreams(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	want := map[string]map[string]string{}
+	items := map[string]int{}
+	for _, st := range schema.All() {
+		w.topics(1, st.Name)
+		want[st.Name] = map[string]string{}
+		var list []version
+		for id := range int64(40) {
+			v := version{stream: st, id: id*7 + 1, row: randomRow(r, st.Schema)}
+			list = append(list, v)
+		}
+		r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		w.publish(list...)
+		for i := range list {
+			want[st.Name][fmt.Sprintf("%d/%d", list[i].id, list[i].account)] = expected(t, &list[i], nil, false)
+			for _, f := range []string{"line_items", "recipients"} {
+				if l, ok := list[i].row[f].([]row); ok {
+					items[st.Name] += len(l)
+				}
+			}
+		}
+	}
+	w.drain()
+	for _, st := range schema.All() {
+		w.equal(w.table("harvest."+st.Name, "id, account_id"), want[st.Name])
+	}
+	for name, child := range map[string]string{"invoices": "invoice_line_items", "estimates": "estimate_line_items",
+		"invoice_messages": "invoice_message_recipients", "estimate_messages": "estimate_message_recipients"} {
+		if n := one[int](w, "SELECT count(*) FROM harvest."+child); n != items[name] || n == 0 {
+			t.Errorf("%s has %d rows, not %d", child, n, items[name])
+		}
+	}
+	if n := one[int](w, "SELECT count(*) FROM harvest._dead_letters"); n != 0 {
+		t.Errorf("%d dead letters, the first: %s", n, one[string](w, "SELECT reason FROM harvest._dead_letters LIMIT 1"))
+	}
+}
+
+// TestDrainHistory: updates, deletes and a second drain.
+func TestDrainHistory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "clients", "invoices")
+	clients, invoices := stream(t, "clients"), stream(t, "invoices")
+	item := func(n int64) row { return row{"id": n, "quantity": big.NewRat(n, 4)} }
+	w.publish(version{stream: clients, id: 1, row: row{"name": "Client 1"}}, version{stream: clients, id: 2, row: row{"name": "Client 2"}})
+	w.publish(version{stream: invoices, id: 9, row: row{"line_items": []row{item(1), item(2)}}}, version{stream: invoices, id: 10, row: row{"line_items": []row{item(5)}}})
+	w.drain()
+	w.publish(version{stream: clients, id: 1, row: row{"name": "renamed"}}, version{stream: clients, id: 2}, version{stream: clients, id: 3, row: row{}})
+	w.publish(version{stream: invoices, id: 9, row: row{"line_items": []row{item(3)}}}, version{stream: invoices, id: 10})
+	w.drain()
+	if got := fmt.Sprint(w.table("harvest.clients", "id, _seq, name")); len(w.table("harvest.clients", "id")) != 2 || w.table("harvest.clients", "id, _seq, name")["1/3/renamed"] == "" {
+		t.Error(got)
+	}
+	if n := one[int](w, "SELECT count(*) FROM harvest.invoice_line_items"); n != 1 {
+		t.Errorf("%d line items, not 1", n)
+	}
+	if q := one[string](w, "SELECT quantity::text FROM harvest.invoice_line_items WHERE invoice_id = 9 AND ordinal = 1"); q != "0.75" {
+		t.Errorf("quantity %s", q)
+	}
+	if n := one[int](w, "SELECT count(*) FROM harvest._deleted"); n != 2 {
+		t.Errorf("%d remembered deletes", n)
+	}
+	if age := time.Since(one[time.Time](w, "SELECT min(at_end) FROM harvest._offsets")); age > time.Minute {
+		t.Errorf("at_end is %v old", age)
+	}
+}

@@ -1,0 +1,188 @@
+package sinker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"harveststream/internal/kafka"
+)
+
+// offset is a row of _offsets: how far a partition is applied, and by whom (S1).
+type offset struct {
+	topicID   string
+	next      int64
+	fence     int64
+	atEnd     time.Time
+	updatedAt time.Time
+	seqs      seqs
+}
+
+// seqs has, by account, the highest seq applied: above it no record can be a replay (S3), and what follows it must be the next (S9).
+type seqs map[int64]seqMark
+
+type seqMark struct {
+	Seq int64     `json:"seq"`
+	At  time.Time `json:"at"` // when that record was written
+}
+
+// highest are the seqs alone.
+func (s seqs) highest() map[int64]int64 {
+	m := make(map[int64]int64, len(s))
+	for account, mark := range s {
+		m[account] = mark.Seq
+	}
+	return m
+}
+
+// after are the marks after these records, and how many records are missing among them by account (S9): a seq was skipped, and the
+// record before the hole is younger than history, so that compaction cannot have taken what is missing.
+func (s seqs) after(entries []entry, history kafka.History, now time.Time) (seqs, map[int64]int64) {
+	next := make(seqs, len(s))
+	for account, mark := range s {
+		next[account] = mark
+	}
+	var gaps map[int64]int64
+	for i := range entries {
+		e := &entries[i]
+		last, known := next[e.account]
+		if e.seq <= last.Seq {
+			continue
+		}
+		if known && e.seq > last.Seq+1 && kept(last.At, history, now) {
+			if gaps == nil {
+				gaps = map[int64]int64{}
+			}
+			gaps[e.account] += e.seq - last.Seq - 1
+		}
+		next[e.account] = seqMark{e.seq, e.rec.Timestamp}
+	}
+	return next, gaps
+}
+
+// kept reports whether a topic still has every record written since t; a tenth of history is left for clocks and the broker.
+func kept(t time.Time, history kafka.History, now time.Time) bool {
+	if history == kafka.All {
+		return !t.IsZero()
+	}
+	return !t.IsZero() && now.Sub(t) < time.Duration(history)/10*9
+}
+
+// offsets reads and moves rows of _offsets.
+type offsets struct {
+	namespace string
+}
+
+func (o offsets) ident() string { return quote(o.namespace, tableOffsets) }
+
+// load returns the stored offset of a partition; nil where there is none.
+func (o offsets) load(ctx context.Context, conn *pgx.Conn, topic string, partition int32) (*offset, error) {
+	var off offset
+	var marks []byte
+	err := conn.QueryRow(ctx, `SELECT "topic_id", "next", "fence", "at_end", "updated_at", "seqs" FROM `+o.ident()+
+		` WHERE "topic" = $1 AND "partition" = $2`, topic, partition).Scan(&off.topicID, &off.next, &off.fence, &off.atEnd, &off.updatedAt, &marks)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the offset of %s/%d: %w", topic, partition, err)
+	}
+	if err := json.Unmarshal(marks, &off.seqs); err != nil {
+		return nil, fmt.Errorf("reading the offset of %s/%d: seqs: %w", topic, partition, err)
+	}
+	return &off, nil
+}
+
+// claim raises the fence of a partition, making its row where it is new, and returns what is stored (S1). Whoever had it before finds
+// the fence raised with the next transaction; one of theirs that is committing is waited for.
+func (o offsets) claim(ctx context.Context, conn *pgx.Conn, topic string, partition int32, stream string, first offset) (*offset, error) {
+	marks, err := o.deletedSeqs(ctx, conn, stream)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	_, err = conn.Exec(ctx, `INSERT INTO `+o.ident()+` AS o ("topic", "partition", "topic_id", "next", "fence", "at_end", "updated_at", "seqs")
+VALUES ($1, $2, $3, $4, 1, $5, $5, $6) ON CONFLICT ("topic", "partition") DO UPDATE SET "fence" = o."fence" + 1, "updated_at" = $5`,
+		topic, partition, first.topicID, first.next, now, marks)
+	if err != nil {
+		return nil, fmt.Errorf("raising the fence of %s/%d: %w", topic, partition, err)
+	}
+	return o.load(ctx, conn, topic, partition)
+}
+
+// deletedSeqs is what a new row knows of seqs: the highest that _deleted has, as seqs up to there may have been deleted.
+func (o offsets) deletedSeqs(ctx context.Context, conn *pgx.Conn, stream string) ([]byte, error) {
+	rows, err := conn.Query(ctx, `SELECT "account_id", max("seq") FROM `+quote(o.namespace, tableDeleted)+` WHERE "stream" = $1 GROUP BY 1`, stream)
+	if err != nil {
+		return nil, fmt.Errorf("reading what was deleted: %w", err)
+	}
+	marks := seqs{}
+	var account, seq int64
+	if _, err := pgx.ForEachRow(rows, []any{&account, &seq}, func() error {
+		marks[account] = seqMark{Seq: seq}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("reading what was deleted: %w", err)
+	}
+	return json.Marshal(marks)
+}
+
+// move is a move of an offset.
+type move struct {
+	from, to, fence int64
+	atEnd           time.Time // zero: not at the end
+	seqs            seqs
+}
+
+// advance moves an offset from a to b by compare-and-set, first in its transaction: a zombie waits here for the row's lock, and then
+// finds nothing (S1).
+func (o offsets) advance(ctx context.Context, conn *pgx.Conn, topic string, partition int32, m move) error {
+	marks, err := json.Marshal(m.seqs)
+	if err != nil {
+		return fmt.Errorf("writing seqs: %w", err)
+	}
+	var end any
+	if !m.atEnd.IsZero() {
+		end = m.atEnd
+	}
+	tag, err := conn.Exec(ctx, `UPDATE `+o.ident()+` SET "next" = $5, "at_end" = coalesce($6, "at_end"), "updated_at" = $7, "seqs" = $8
+WHERE "topic" = $1 AND "partition" = $2 AND "next" = $3 AND "fence" = $4`,
+		topic, partition, m.from, m.fence, m.to, end, time.Now(), marks)
+	if err != nil {
+		return fmt.Errorf("moving the offset of %s/%d: %w", topic, partition, err)
+	}
+	if tag.RowsAffected() != 1 {
+		return errFenced
+	}
+	return nil
+}
+
+// sign gives a sign of life for partitions that are at their ends (S8), and returns those that are still ours.
+func (o offsets) sign(ctx context.Context, conn *pgx.Conn, at time.Time, topics []string, partitions []int32, fences []int64, ends []bool) (map[string]map[int32]bool, error) {
+	rows, err := conn.Query(ctx, `UPDATE `+o.ident()+` AS o SET "updated_at" = $1, "at_end" = CASE WHEN p."ended" THEN $1 ELSE o."at_end" END
+FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bool[]) AS p ("topic", "partition", "fence", "ended")
+WHERE o."topic" = p."topic" AND o."partition" = p."partition" AND o."fence" = p."fence" RETURNING o."topic", o."partition"`,
+		at, topics, partitions, fences, ends)
+	if err != nil {
+		return nil, fmt.Errorf("signing offsets: %w", err)
+	}
+	ours := map[string]map[int32]bool{}
+	var topic string
+	var partition int32
+	_, err = pgx.ForEachRow(rows, []any{&topic, &partition}, func() error {
+		if ours[topic] == nil {
+			ours[topic] = map[int32]bool{}
+		}
+		ours[topic][partition] = true
+		return nil
+	})
+	return ours, err
+}
+
+// recordSize is about what records cost in memory beside their batch's buffer.
+func recordSize(rec *kgo.Record) int { return len(rec.Key) + len(rec.Value) + 400 }

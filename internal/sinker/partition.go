@@ -1,0 +1,316 @@
+package sinker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"harveststream/internal/ops"
+)
+
+// partition applies the records of one partition, in order, one transaction at a time (S1, S4).
+type partition struct {
+	*sink
+	table  *table
+	writer *writer
+	topic  string
+	number int32
+	log    *slog.Logger
+
+	topicID string
+	next    int64 // what is applied; only the worker moves it
+	fence   int64
+	atEnd   time.Time
+	seqs    seqs
+	keeps   time.Duration // how long the topic keeps tombstones (S8)
+}
+
+// portion is what one transaction applies: the records [from, to) of a partition.
+type portion struct {
+	seen    []entry // every record with key and seq
+	entries []entry // those to apply
+	letters []deadLetter
+	to      int64
+	atEnd   time.Time
+}
+
+// apply applies records and returns when they are committed; it waits for a database that is away as long as ctx lasts.
+func (p *partition) apply(ctx context.Context, t taken) error {
+	part := portion{to: t.to, atEnd: t.atEnd}
+	for _, rec := range t.recs {
+		if rec.Attrs.IsControl() {
+			continue
+		}
+		if rec.Key == nil {
+			return &stopError{p.table.stream.Name, ops.ExitData, fmt.Errorf("the record at offset %d has no key: this is not a topic of the producer's", rec.Offset)}
+		}
+		e, err := readEntry(rec)
+		if err != nil {
+			part.letters = append(part.letters, deadLetter{rec, err.Error()})
+			continue
+		}
+		part.seen = append(part.seen, e)
+	}
+	part.entries = part.seen
+	wait := newBackoff()
+	for {
+		bad, err := p.writers.ready(ctx, p.table, part.entries)
+		if err == nil {
+			part.exclude(bad)
+			return p.commit(ctx, part)
+		}
+		var stop *stopError
+		if errors.As(err, &stop) {
+			return err
+		}
+		if judge(err) == fatal {
+			return explainFatal(err)
+		}
+		if err := p.pause(ctx, wait, "cannot read a schema, trying again", err); err != nil {
+			return err
+		}
+	}
+}
+
+// exclude turns entries into dead letters, by offset.
+func (part *portion) exclude(bad map[int64]string) {
+	if len(bad) == 0 {
+		return
+	}
+	kept := part.entries[:0:0]
+	for _, e := range part.entries {
+		if reason, ok := bad[e.rec.Offset]; ok {
+			part.letters = append(part.letters, deadLetter{e.rec, reason})
+		} else {
+			kept = append(kept, e)
+		}
+	}
+	part.entries = kept
+}
+
+// commit runs the transaction until it is done, by what its errors ask for.
+func (p *partition) commit(ctx context.Context, part portion) error {
+	wait := newBackoff()
+	staged, again := false, false
+	for {
+		err := p.try(ctx, part, staged)
+		if err == nil {
+			return nil
+		}
+		var bad *badRowsError
+		if errors.As(err, &bad) {
+			reasons := map[int64]string{}
+			for _, row := range bad.rows {
+				reasons[row.change.up.rec.Offset] = row.err.Error()
+			}
+			part.exclude(reasons)
+			continue
+		}
+		var coded interface{ ExitCode() int }
+		if errors.Is(err, errFenced) || errors.As(err, &coded) {
+			return err
+		}
+		what := judge(err)
+		switch {
+		case what == duplicate && !staged:
+			staged = true
+		case what == duplicate, what == recordsOwn:
+			return p.divide(ctx, part, err)
+		case what == fatal:
+			return explainFatal(err)
+		case what == stopTopic && again:
+			return &stopError{p.table.stream.Name, ops.ExitConfig, fmt.Errorf("%w; compare the table with what `sinker ddl` prints", err)}
+		case what == stopTopic: // foreign DDL spoils a prepared statement once
+			again = true
+		default:
+			if err := p.pause(ctx, wait, "cannot write, trying again", err); err != nil {
+				return err
+			}
+			staged = false
+		}
+	}
+}
+
+// divide finds the record that spoils a transaction without the database naming it: each half is a transaction of its own.
+func (p *partition) divide(ctx context.Context, part portion, cause error) error {
+	if len(part.entries) <= 1 {
+		if len(part.entries) == 0 {
+			return &stopError{p.table.stream.Name, ops.ExitConfig, cause}
+		}
+		part.exclude(map[int64]string{part.entries[0].rec.Offset: cause.Error()})
+		return p.commit(ctx, part)
+	}
+	middle := part.entries[len(part.entries)/2].rec.Offset // entries are in order of offsets until a transaction folds a copy
+	var first, second portion
+	first.to, second.to, second.atEnd = middle, part.to, part.atEnd
+	for _, e := range part.entries {
+		half := &second
+		if e.rec.Offset < middle {
+			half = &first
+		}
+		half.entries = append(half.entries, e)
+	}
+	first.seen, second.seen = divideSeen(part.seen, middle)
+	for _, l := range part.letters {
+		half := &second
+		if l.rec.Offset < middle {
+			half = &first
+		}
+		half.letters = append(half.letters, l)
+	}
+	if err := p.commit(ctx, first); err != nil {
+		return err
+	}
+	return p.commit(ctx, second)
+}
+
+func divideSeen(seen []entry, middle int64) (before, after []entry) {
+	n := 0
+	for n < len(seen) && seen[n].rec.Offset < middle {
+		n++
+	}
+	return seen[:n], seen[n:]
+}
+
+// try runs one transaction: offset first (S1), then rows, dead letters, and what is missing.
+func (p *partition) try(ctx context.Context, part portion, staged bool) error {
+	began := time.Now()
+	marks, gaps := p.seqs.after(part.seen, p.cfg.Kafka.History, began)
+	b := &batch{highest: p.seqs.highest(), staged: staged, now: began}
+	b.changes = fold(nil, append([]entry(nil), part.entries...), p.table.soft)
+	if len(part.letters) > 0 {
+		if err := p.brake.allow(began, len(part.entries)+len(part.letters), len(part.letters)); err != nil {
+			return err
+		}
+	}
+	if err := p.deps.hook("ks02"); err != nil {
+		return err
+	}
+	ctx, cancel := grace(ctx)
+	defer cancel()
+	err := p.db.transact(ctx, func(conn *pgx.Conn) error {
+		to := move{from: p.next, to: part.to, fence: p.fence, atEnd: part.atEnd, seqs: marks}
+		if err := p.offsets.advance(ctx, conn, p.topic, p.number, to); err != nil {
+			return p.outcome(ctx, conn, part.to, err)
+		}
+		if err := p.deps.hook("ks03"); err != nil {
+			return err
+		}
+		if err := p.writer.apply(ctx, conn, b); err != nil {
+			return err
+		}
+		if err := setAside(ctx, conn, p.cfg.Schema, part.letters, began); err != nil {
+			return err
+		}
+		if err := p.countGaps(ctx, conn, gaps, began); err != nil {
+			return err
+		}
+		return p.deps.hook("ks05")
+	})
+	if err != nil && !errors.Is(err, errApplied) {
+		return err
+	}
+	p.committed(part, b, marks, gaps, began)
+	return p.deps.hook("ks07")
+}
+
+// errApplied says that an earlier try, whose answer to COMMIT was lost, has done the work.
+var errApplied = errors.New("applied by an earlier try")
+
+// outcome tells a lost answer to COMMIT from a raised fence (S1).
+func (p *partition) outcome(ctx context.Context, conn *pgx.Conn, to int64, err error) error {
+	if !errors.Is(err, errFenced) {
+		return err
+	}
+	now, errLoad := p.offsets.load(ctx, conn, p.topic, p.number)
+	if errLoad != nil {
+		return errLoad
+	}
+	if now != nil && now.fence == p.fence && now.next == to {
+		return errApplied
+	}
+	return errFenced
+}
+
+// committed takes over what is in the database now.
+func (p *partition) committed(part portion, b *batch, marks seqs, gaps map[int64]int64, began time.Time) {
+	p.next, p.seqs = part.to, marks
+	if !part.atEnd.IsZero() {
+		p.atEnd = part.atEnd
+	}
+	p.brake.count(began, len(part.entries)+len(part.letters), len(part.letters))
+	stream := p.table.stream.Name
+	p.metrics.applied(stream, len(part.entries), b, time.Since(began))
+	for _, l := range part.letters {
+		p.metrics.deadLetters.WithLabelValues(stream).Inc()
+		p.log.Error("set aside a record that cannot be applied", "offset", l.rec.Offset, "reason", l.reason)
+	}
+	for account, n := range gaps {
+		p.metrics.gaps.WithLabelValues(stream).Add(float64(n))
+		p.log.Error("records are missing on the topic; `sinker rebuild` answers it once the producer has read again", "account", account, "missing", n)
+	}
+	p.log.Debug("applied", "records", len(part.entries), "inserted", b.inserted, "updated", b.updated, "removed", b.removed, "next", p.next, "took", time.Since(began))
+}
+
+// countGaps adds to _streams what is missing (S9).
+func (p *partition) countGaps(ctx context.Context, conn *pgx.Conn, gaps map[int64]int64, now time.Time) error {
+	for account, n := range gaps {
+		_, err := conn.Exec(ctx, `INSERT INTO `+quote(p.cfg.Schema, tableStreams)+` AS s ("account_id", "stream", "gaps", "updated_at") VALUES ($1, $2, $3, $4)
+ON CONFLICT ("account_id", "stream") DO UPDATE SET "gaps" = s."gaps" + $3, "updated_at" = $4`, account, p.table.stream.Name, n, now)
+		if err != nil {
+			return fmt.Errorf("counting a gap of account %d: %w", account, err)
+		}
+	}
+	return nil
+}
+
+// grace lets a transaction under way end after ctx does, but not for long.
+func grace(ctx context.Context) (context.Context, context.CancelFunc) {
+	long, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Minute)
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(shutdownGrace, cancel)
+		context.AfterFunc(long, func() { timer.Stop() })
+	})
+	return long, func() { stop(); cancel() }
+}
+
+const shutdownGrace = 6 * time.Second
+
+// pause waits before the next try, says why once, and returns ctx's error when it ends.
+func (p *partition) pause(ctx context.Context, b *backoff, message string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if b.first() {
+		p.log.Warn(message, "err", err)
+	}
+	if p.patience > 0 && b.waited > p.patience {
+		return ops.Fail(ops.ExitUnavailable, err)
+	}
+	return b.wait(ctx)
+}
+
+// backoff is the growing pause between tries.
+type backoff struct {
+	delay, waited time.Duration
+	tries         int
+}
+
+func newBackoff() *backoff { return &backoff{delay: 50 * time.Millisecond} }
+
+func (b *backoff) first() bool { b.tries++; return b.tries == 1 || b.tries%60 == 0 }
+
+func (b *backoff) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(b.delay):
+	}
+	b.waited += b.delay
+	b.delay = min(b.delay*2, 5*time.Second)
+	return nil
+}
