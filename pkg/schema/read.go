@@ -151,12 +151,16 @@ func (s *Schema) ReadRecord(st *Stream, value []byte, rec *Record) error {
 		if f.role == roleSeq && p.meta {
 			rec.Body = value[:c.i:c.i]
 		}
-		if f.null >= 0 {
-			if null, err := c.isNull(int(f.null)); err != nil {
-				return err
-			} else if null {
-				continue
-			}
+		if f.null == 0 && c.i < len(value) && value[c.i] == branchNull { // many are, so without a call
+			c.i++
+			continue
+		}
+		null, err := c.isNull(int(f.null))
+		if err != nil {
+			return err
+		}
+		if null {
+			continue
 		}
 		v, h, err := c.value(f)
 		if err != nil {
