@@ -55,6 +55,22 @@ func TestWhatMovesUpdatedAt(t *testing.T) {
 	same(t, "embedded name", w.object("time_entries", entry)["user"].(object)["name"].(string), "User Renamed")
 }
 
+// Invoicing tracked time moves the entries it takes, to the second of the invoice (harvest-api 4.3).
+func TestInvoicedTimeMoves(t *testing.T) {
+	t.Parallel()
+	w := setup(t, harvesttest.Options{})
+	w.clock.pass(time.Minute)
+	invoice, err := w.InvoiceTime(w.IDs("clients")[1])
+	w.must(err)
+	taken := 0
+	for _, o := range w.walk("time_entries?updated_since=" + w.clock.stamp()) {
+		if inv, ok := o["invoice"].(object); ok && id(inv) == invoice {
+			taken++
+		}
+	}
+	same(t, "taken", taken > 0 && w.object("invoices", invoice)["amount"].(float64) > 0, true)
+}
+
 func unapproved(w *world) int64 {
 	for _, o := range w.Truth("expenses") {
 		if decode(w.t, o.JSON)["approval_status"] != "approved" {
