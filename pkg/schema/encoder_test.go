@@ -50,7 +50,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// field returns a field of the record as JSON, "null" where it is null.
+// fieldJSON returns a field of the record as JSON, "null" where it is null.
 func fieldJSON(t *testing.T, st *schema.Stream, rec schema.Record, name string) string {
 	t.Helper()
 	text, err := schema.JSON(st.Schema, published(rec))

@@ -117,7 +117,7 @@ func same(got, want any) bool {
 
 // TestLibraries: two other Avro libraries read from our bytes what the JSON says, for the samples and for random objects.
 func TestLibraries(t *testing.T) {
-	each(t, 40, func(t *testing.T, r *rand.Rand, st *schema.Stream) {
+	each(t, 15, func(t *testing.T, r *rand.Rand, st *schema.Stream) {
 		text := randomObject(r, st)
 		if r.IntN(10) == 0 {
 			text = string(sample(t, st.Name))

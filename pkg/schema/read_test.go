@@ -29,7 +29,7 @@ func each(t *testing.T, n int, property func(t *testing.T, r *rand.Rand, st *sch
 
 // TestReadBack: what ReadRecord says of a published value is what the encoder said of the object.
 func TestReadBack(t *testing.T) {
-	each(t, 200, func(t *testing.T, r *rand.Rand, st *schema.Stream) {
+	each(t, 100, func(t *testing.T, r *rand.Rand, st *schema.Stream) {
 		want, _ := decode(t, st, randomObject(r, st))
 		value := published(want)
 		var got schema.Record
@@ -54,7 +54,7 @@ func sameRecord(t *testing.T, got, want schema.Record) {
 // TestHashSurvivesSchemas: fields moved, added, dropped where null, unions the other way round, other framing of arrays: the content
 // hash stays.
 func TestHashSurvivesSchemas(t *testing.T) {
-	each(t, 60, func(t *testing.T, r *rand.Rand, st *schema.Stream) {
+	each(t, 25, func(t *testing.T, r *rand.Rand, st *schema.Stream) {
 		want, _ := decode(t, st, randomObject(r, st))
 		w := rewriter{t, r}
 		columns := w.columns(st.Schema, published(want))
