@@ -107,7 +107,7 @@ func TestComposeConfiguration(t *testing.T) {
 			validates[producer.Config](t, project.Services["producer"], env)
 			validates[sinker.Config](t, project.Services["sinker"], nil)
 			base := value(t, project.Services["producer"], "HARVEST_BASE_URL")
-			if real := base == "https://api.harvestapp.com/v2"; real != (env != nil) {
+			if isReal := base == "https://api.harvestapp.com/v2"; isReal != (env != nil) {
 				t.Errorf("the producer reads %s", base)
 			}
 			for name, v := range project.Services["sinker"].Environment {

@@ -42,13 +42,13 @@ func (e *RegistryError) Error() string {
 	return fmt.Sprintf("%s: the schema registry answers %d: %.300s", e.Doing, cmp.Or(e.Code, e.Status), e.Message)
 }
 
-// Incompatible: the subject's compatibility level does not admit the schema.
+// Incompatible reports that the subject's compatibility level does not admit the schema.
 func (e *RegistryError) Incompatible() bool { return e.Status == http.StatusConflict }
 
-// UnknownID: the registry knows for certain that there is no such schema. A proxy's 404 says nothing of the kind.
+// UnknownID reports that the registry knows for certain of no such schema. A proxy's 404 says nothing of the kind.
 func (e *RegistryError) UnknownID() bool { return e.Code == sr.ErrSchemaNotFound.Code }
 
-// Denied: the login is missing, wrong or not allowed this.
+// Denied reports that the login is missing, wrong or not allowed this.
 func (e *RegistryError) Denied() bool {
 	return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
 }

@@ -124,7 +124,7 @@ func refuse(b *bus, code *kerr.Error, named bool, settings ...string) {
 			topic := kmsg.NewCreateTopicsResponseTopic()
 			topic.Topic, topic.ErrorCode = ask.Topics[0].Topic, code.Code
 			if named {
-				topic.ErrorMessage = kmsg.StringPtr("configuration " + c.Name + " is not supported")
+				topic.ErrorMessage = new("configuration " + c.Name + " is not supported")
 			}
 			resp.Topics = append(resp.Topics, topic)
 			return resp, nil, true

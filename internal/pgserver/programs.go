@@ -112,7 +112,7 @@ func fetch(dir string) (string, error) {
 }
 
 func freePort() (uint32, error) {
-	l, err := net.Listen("tcp", "localhost:0")
+	l, err := net.Listen("tcp", "localhost:0") //nolint:noctx // there is nothing to wait for
 	if err != nil {
 		return 0, fmt.Errorf("looking for a free port: %w", err)
 	}

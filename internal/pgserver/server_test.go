@@ -107,7 +107,7 @@ func TestNewestVersionIsTaken(t *testing.T) {
 
 // The download is 15 MB from Maven Central: not for every test run on every machine. .ci/run sets the variable.
 func TestFetchedServerRuns(t *testing.T) {
-	if os.Getenv("PGSERVER_FETCH") == "" { //nolint:forbidigo // a tests' switch
+	if os.Getenv("PGSERVER_FETCH") == "" {
 		t.Skip("PGSERVER_FETCH=1 downloads a PostgreSQL and runs it")
 	}
 	dir := temp(t)
