@@ -154,6 +154,3 @@ func (n *node) path(name string) string {
 	}
 	return name
 }
-
-// set notes a field's value, b[start:end].
-func (o *object) set(index, start, end int) { o.vals[index] = span{uint32(start), uint32(end)} }

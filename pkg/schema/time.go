@@ -17,7 +17,7 @@ func parseDate(s []byte) (day int32, ok bool) {
 	m, ok3 := number2(s[5:7])
 	d, ok4 := number2(s[8:10])
 	y = y*100 + y2
-	if !(ok1 && ok2 && ok3 && ok4) || y < 1 || m < 1 || m > 12 || d < 1 || d > daysIn(y, m) {
+	if !ok1 || !ok2 || !ok3 || !ok4 || y < 1 || m < 1 || m > 12 || d < 1 || d > daysIn(y, m) {
 		return 0, false
 	}
 	return civilDay(y, m, d), true
@@ -32,7 +32,7 @@ func parseInstant(s []byte) (millis int64, ok bool) {
 	h, ok1 := number2(s[11:13])
 	m, ok2 := number2(s[14:16])
 	sec, ok3 := number2(s[17:19])
-	if !(ok && ok1 && ok2 && ok3) || h > 23 || m > 59 || sec > 59 {
+	if !ok || !ok1 || !ok2 || !ok3 || h > 23 || m > 59 || sec > 59 {
 		return 0, false
 	}
 	fraction, zone, ok := splitFraction(s[19:])

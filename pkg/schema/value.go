@@ -153,7 +153,7 @@ func parseInteger(text []byte) (n int64, fault string) {
 	switch {
 	case rest != 0:
 		return 0, FaultForm
-	case whole.hi != 0 || whole.lo > math.MaxInt64 && !(d.neg && whole.lo == 1<<63):
+	case whole.hi != 0 || whole.lo > math.MaxInt64 && (!d.neg || whole.lo != 1<<63):
 		return 0, FaultRange
 	case d.neg:
 		return -int64(whole.lo), ""
