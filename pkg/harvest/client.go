@@ -157,7 +157,7 @@ func (c *Client) get(ctx context.Context, target *url.URL, path string, decode f
 		}
 		c.log.Warn("request is tried again", "path", a.path, "try", try, "wait", wait, "reason", err)
 		if err := sleep(ctx, wait); err != nil {
-			return err
+			return fmt.Errorf("GET %s: %w", path, err)
 		}
 	}
 }
