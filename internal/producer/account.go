@@ -60,6 +60,11 @@ func readAccount(ctx context.Context, cl *harvest.Client, id int64) (account, er
 	return a, nil
 }
 
+// refusedToken stops the account (P11).
+func refusedToken(err error) error {
+	return ops.Fail(ops.ExitPermission, fmt.Errorf("HARVEST_API_KEY: %w", err))
+}
+
 // reachable names the accounts the token does reach, where Harvest's identity service can be asked.
 func reachable(ctx context.Context, cl *harvest.Client) string {
 	accounts, err := cl.Accounts(ctx)

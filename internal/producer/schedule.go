@@ -216,7 +216,7 @@ func (e *engine) ended(s *stream, kind string) func(error) {
 		switch {
 		case err == nil, errors.Is(err, errStopped):
 		case harvest.IsUnauthorized(err):
-			e.fatal = &fatalError{err: ops.Fail(ops.ExitPermission, fmt.Errorf("HARVEST_API_KEY: %w", err))}
+			e.fatal = &fatalError{err: refusedToken(err)}
 		case harvest.Unavailable(err):
 			e.log.Warn("Harvest is not available: trying again", "task", kind, "error", err)
 			e.fail(ops.Fail(ops.ExitUnavailable, err))

@@ -13,6 +13,7 @@ import (
 
 	"harveststream/internal/kafka"
 	"harveststream/internal/ops"
+	"harveststream/pkg/harvest"
 	"harveststream/pkg/schema"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -41,7 +42,7 @@ func (p *Producer) start(ctx context.Context) (*engine, error) {
 	if err := p.schemas(ctx, e); err != nil {
 		return nil, err
 	}
-	e.beat = kafka.Heartbeat{Account: p.cfg.AccountID, Host: hostname(), PID: os.Getpid(), Nonce: rand.Text(), Version: p.Version, Command: p.command, Started: time.Now().UTC()}
+	e.beat = kafka.Heartbeat{Account: p.cfg.AccountID, Host: host(), PID: os.Getpid(), Nonce: rand.Text(), Version: p.Version, Command: p.command, Started: time.Now().UTC()}
 	sentinel := e.heartbeat(false)
 	e.writer, err = kafka.StartWriter(ctx, opts, p.cfg.Kafka.TransactionalID(p.cfg.AccountID), sentinel)
 	if err != nil {
@@ -119,10 +120,14 @@ func (p *Producer) memory(ctx context.Context, cl *kgo.Client, opts []kgo.Opt, e
 		return err
 	}
 	e.account, err = readAccount(ctx, e.client, p.cfg.AccountID)
-	if err == nil {
-		e.applyModules()
+	switch {
+	case harvest.IsUnauthorized(err):
+		return refusedToken(err)
+	case err != nil:
+		return err
 	}
-	return err
+	e.applyModules()
+	return nil
 }
 
 // indexes rebuilds every stream's index from its topic, up to the checkpoint's offset and the high watermark asked for after
@@ -272,11 +277,14 @@ func (p *Producer) committed(ctx context.Context, cl *kgo.Client, opts []kgo.Opt
 // deadHere says whether a heartbeat was left by a process of this host that no longer runs. A process of our own number is ourselves
 // before a restart in a container.
 func deadHere(h *kafka.Heartbeat) bool {
-	if h.Host != hostname() {
+	if h.Host != host() {
 		return false
 	}
 	return h.PID == os.Getpid() || errors.Is(syscall.Kill(h.PID, 0), syscall.ESRCH)
 }
+
+// host names this machine in heartbeats; tests play two.
+var host = hostname
 
 func hostname() string {
 	name, err := os.Hostname()

@@ -3,6 +3,7 @@ package producer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -129,7 +130,7 @@ func (e *engine) explain(s *stream, missing []int64) (explained, others []int64)
 // confirmAll returns which candidates are really gone: a GET for each other one (or, of very many, a second list), one in twenty of
 // the explained, and a control that must answer 200.
 func (e *engine) confirmAll(t *task, s *stream, explained, others []int64, w window) ([]int64, error) {
-	if ok, err := e.control(t, s); err != nil || !ok {
+	if ok, err := e.control(t, s, explained, others); err != nil || !ok {
 		return nil, err
 	}
 	var sample []int64
@@ -166,8 +167,9 @@ func (s *stream) stillUnmet(ids []int64, first uint32) []int64 {
 	return unmet
 }
 
-// control asks for a row that was just met: only if that one is shown does a 404 for others mean anything (P7).
-func (e *engine) control(t *task, s *stream) (bool, error) {
+// control asks for a row that was just met: only if that one is shown does a 404 for others mean anything (P7). Where no row is left to
+// be met, a human has allowed it, and users/me has just answered.
+func (e *engine) control(t *task, s *stream, explained, others []int64) (bool, error) {
 	if s.Get == "" {
 		return true, nil // a second list shows the others again
 	}
@@ -177,8 +179,8 @@ func (e *engine) control(t *task, s *stream) (bool, error) {
 			met = x
 		}
 	})
-	if met == nil {
-		return true, nil
+	if met == nil || slices.Contains(explained, met.id) || slices.Contains(others, met.id) {
+		return true, nil // the latest seen is missing itself: the sweep met none
 	}
 	_, err := t.get(call{req: s.one(met.id, met.owner), shape: object, parent: s.parentOf(met), stream: s})
 	if isGone(err) {
