@@ -119,7 +119,7 @@ func (s *Server) run(ctx context.Context, user account, bin, data string) error 
 	if !s.opts.Durable {
 		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 	}
-	cmd := exec.Command(filepath.Join(bin, "postgres"), args...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(bin, "postgres"), args...) // ctx bounds the start
 	cmd.Dir, cmd.SysProcAttr = s.home, user.attr()
 	cmd.Env = append(os.Environ(), "LC_ALL=C") // its messages are read below
 	out, err := cmd.StderrPipe()
