@@ -2,9 +2,12 @@ package harvest_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -286,5 +289,64 @@ func TestAccounts(t *testing.T) {
 	c = setup(t, handler(func(http.ResponseWriter, *http.Request) { t.Error("asked") }))
 	if _, err := c.Accounts(t.Context()); err == nil {
 		t.Error("asked for another host's token")
+	}
+}
+
+// TestRetryAfterOfTrouble: a 503 that names a time is believed, within reason.
+func TestRetryAfterOfTrouble(t *testing.T) {
+	for say, want := range map[string]time.Duration{"1": 2 * time.Second, "20": 20 * time.Second, "86400": 30 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			n := 0
+			c := setup(t, handler(func(w http.ResponseWriter, _ *http.Request) {
+				if n++; n == 1 {
+					w.Header().Set("Retry-After", say)
+					w.WriteHeader(503)
+					return
+				}
+				_, _ = io.WriteString(w, page)
+			}))
+			began := time.Now()
+			if _, err := c.users(t.Context()); err != nil || time.Since(began) != want {
+				t.Errorf("%s: after %v, %v", say, time.Since(began), err)
+			}
+		})
+	}
+}
+
+// TestTLS speaks HTTP/2 to a server whose certificate is known, and to one whose is not.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("spoke %s", r.Proto)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, page)
+	}))
+	server.EnableHTTP2 = true
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	transport := harvest.NewTransport()
+	t.Cleanup(transport.CloseIdleConnections)
+	at := func(c *harvest.Config) {
+		c.BaseURL, c.Limit = server.URL+"/v2", 34
+		c.Jitter = func() float64 { return 0 }
+	}
+	if _, err := setup(t, transport, at).users(t.Context()); !harvest.Unavailable(err) || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("unknown certificate: %v", err)
+	}
+	trusting := harvest.NewTransport()
+	t.Cleanup(trusting.CloseIdleConnections)
+	trusting.TLSClientConfig.RootCAs = x509.NewCertPool()
+	trusting.TLSClientConfig.RootCAs.AddCert(server.Certificate())
+	c := setup(t, trusting, at)
+	for range 3 {
+		if rows, err := c.users(t.Context()); err != nil || rows != 2 {
+			t.Errorf("%d rows, %v", rows, err)
+		}
+	}
+	if d := c.Ready(); d != 0 {
+		t.Errorf("three requests cost more than three of four tokens: ready in %v", d)
 	}
 }
