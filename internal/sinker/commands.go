@@ -1,6 +1,7 @@
 package sinker
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -9,6 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"harveststream/internal/ops"
+)
+
+type (
+	runCommand    = func(ctx context.Context, cfg Config, deps Deps) error
+	runDeadLetter = func(ctx context.Context, cfg Config, deps Deps, id int64) error
 )
 
 // commands is the program's command line (design §7).

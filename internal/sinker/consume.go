@@ -233,6 +233,8 @@ func (c *consumer) serve(ctx context.Context, s *serving) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case errors.Is(err, errFenced) && c.stillOurs(ctx, s):
+			s.p.log.Info("the offset was moved by a rebuild, going on from there", "topic", s.p.topic)
 		case errors.Is(err, errFenced):
 			stopped.Set(1)
 			s.note(err)
@@ -266,6 +268,17 @@ func (s *serving) note(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
+}
+
+// stillOurs reports whether the fence is the one we raised: the offset was moved, but nobody else reads.
+func (c *consumer) stillOurs(ctx context.Context, s *serving) bool {
+	ours := false
+	_ = c.db.use(ctx, func(conn *pgx.Conn) error {
+		now, err := c.offsets.load(ctx, conn, s.p.topic, s.p.number)
+		ours = err == nil && now != nil && now.fence == s.p.fence
+		return err
+	})
+	return ours
 }
 
 // awaitSilence returns when whoever raised the fence gives no sign of life any more: so that two sinkers of one target do not take

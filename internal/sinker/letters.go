@@ -1,0 +1,198 @@
+package sinker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"harveststream/internal/ops"
+	"harveststream/pkg/schema"
+)
+
+// storedLetter is a row of _dead_letters.
+type storedLetter struct {
+	id         int64
+	topic      string
+	partition  int32
+	offset     int64
+	schemaID   *int
+	key, value []byte
+	reason     string
+	at         time.Time
+}
+
+const letterColumns = `"id", "topic", "partition", "offset", "schema_id", "key", "value", "reason", "at"`
+
+func (l *storedLetter) fields() []any {
+	return []any{&l.id, &l.topic, &l.partition, &l.offset, &l.schemaID, &l.key, &l.value, &l.reason, &l.at}
+}
+
+// ListDeadLetters prints the newest thousand dead letters.
+func ListDeadLetters(ctx context.Context, cfg Config, deps Deps, id int64) error {
+	return withDatabase(ctx, cfg, deps, func(s *sink, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT `+letterColumns+` FROM `+quote(cfg.Schema, tableDeadLetters)+` WHERE $1 = 0 OR "id" = $1 ORDER BY "id" DESC LIMIT 1000`, id)
+		if err != nil {
+			return err
+		}
+		w := tabwriter.NewWriter(deps.Stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "ID\tAT\tTOPIC\tPARTITION\tOFFSET\tREASON")
+		var l storedLetter
+		if _, err := pgx.ForEachRow(rows, l.fields(), func() error {
+			_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%d\t%s\n", l.id, l.at.UTC().Format(time.RFC3339), l.topic, l.partition, l.offset, oneLine(l.reason))
+			return err
+		}); err != nil {
+			return err
+		}
+		return w.Flush()
+	})
+}
+
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
+}
+
+// ShowDeadLetter prints one dead letter: coordinates, reason, and the record as JSON as far as it can be read.
+func ShowDeadLetter(ctx context.Context, cfg Config, deps Deps, id int64) error {
+	return withDatabase(ctx, cfg, deps, func(s *sink, conn *pgx.Conn) error {
+		var l storedLetter
+		err := conn.QueryRow(ctx, `SELECT `+letterColumns+` FROM `+quote(cfg.Schema, tableDeadLetters)+` WHERE "id" = $1`, id).Scan(l.fields()...)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ops.Fail(ops.ExitUsage, fmt.Errorf("there is no dead letter %d", id))
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.writers.load(ctx, conn); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(deps.Stdout, "id         %d\nat         %s\ntopic      %s\npartition  %d\noffset     %d\nreason     %s\nkey        %s\nvalue      %s\n",
+			l.id, l.at.UTC().Format(time.RFC3339), l.topic, l.partition, l.offset, oneLine(l.reason), showKey(l.key), s.showValue(&l))
+		return err
+	})
+}
+
+func showKey(key []byte) string {
+	if _, id, account, err := schema.ParseKey(key); err == nil {
+		return fmt.Sprintf(`{"id":%d,"account_id":%d}`, id, account)
+	}
+	return fmt.Sprintf("%x", key)
+}
+
+// showValue is the record as JSON, else its bytes and why.
+func (s *sink) showValue(l *storedLetter) string {
+	if l.value == nil {
+		return "null (a delete)"
+	}
+	id, body, err := schema.SplitHeader(l.value)
+	if err == nil {
+		err = fmt.Errorf("schema id %d is not known here", id)
+		if ws := s.writers.known[id]; ws != nil && ws.err == nil {
+			var text []byte
+			if text, err = schema.JSON(ws.schema, body); err == nil {
+				return string(text)
+			}
+		}
+	}
+	return fmt.Sprintf("%x (%v)", l.value, err)
+}
+
+// ReplayDeadLetters applies one dead letter, or all (id 0), again: each by its rank, as any replay (S3). What can be applied now leaves the
+// list; the others stay, and are an error (65).
+func ReplayDeadLetters(ctx context.Context, cfg Config, deps Deps, id int64) error {
+	s, err := open(ctx, cfg, deps, oneShotPatience)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	var letters []storedLetter
+	err = s.db.use(ctx, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT `+letterColumns+` FROM `+quote(cfg.Schema, tableDeadLetters)+` WHERE $1 = 0 OR "id" = $1 ORDER BY "id"`, id)
+		if err != nil {
+			return err
+		}
+		var l storedLetter
+		_, err = pgx.ForEachRow(rows, l.fields(), func() error { letters = append(letters, l); return nil })
+		return err
+	})
+	if err != nil {
+		return explain(err)
+	}
+	failed := 0
+	for i := range letters {
+		if err := s.replay(ctx, &letters[i]); err != nil {
+			failed++
+			if _, err := fmt.Fprintf(deps.Stdout, "%d: %s\n", letters[i].id, oneLine(err.Error())); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := fmt.Fprintf(deps.Stdout, "%d applied, %d left\n", len(letters)-failed, failed); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return ops.Fail(ops.ExitData, fmt.Errorf("%d dead letters still cannot be applied", failed))
+	}
+	return nil
+}
+
+// replay applies one. The record's rank is in its value; a delete's was in a header, which is not kept.
+func (s *sink) replay(ctx context.Context, l *storedLetter) error {
+	t := s.byTopic(l.topic)
+	if t == nil {
+		return errors.New("its stream is not selected")
+	}
+	if l.value == nil {
+		return errors.New("a delete without its rank cannot be applied; rebuild the stream")
+	}
+	e := entry{rec: &kgo.Record{Topic: l.topic, Partition: l.partition, Offset: l.offset, Key: l.key, Value: l.value}}
+	var err error
+	if _, e.id, e.account, err = schema.ParseKey(l.key); err != nil {
+		return err
+	}
+	if e.schemaID, e.body, err = schema.SplitHeader(l.value); err != nil {
+		return err
+	}
+	bad, err := s.writers.ready(ctx, t, []entry{e})
+	if err != nil {
+		return err
+	}
+	if reason, ok := bad[l.offset]; ok {
+		return errors.New(reason)
+	}
+	plan, err := s.writers.plan(ctx, t, e.schemaID)
+	if err != nil {
+		return err
+	}
+	var rec schema.Record
+	if err := plan.writer.ReadRecord(t.stream, e.body, &rec); err != nil {
+		return err
+	}
+	e.seq = rec.Seq
+	p := s.partition(t, l.partition, 2)
+	return s.db.transact(ctx, func(conn *pgx.Conn) error {
+		b := &batch{changes: fold(nil, []entry{e}, t.soft), highest: map[int64]int64{e.account: e.seq}, staged: true, now: time.Now()}
+		if err := p.writer.apply(ctx, conn, b); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, `DELETE FROM `+quote(s.cfg.Schema, tableDeadLetters)+` WHERE "id" = $1`, l.id)
+		return err
+	})
+}
+
+// withDatabase runs a command that only reads the database.
+func withDatabase(ctx context.Context, cfg Config, deps Deps, f func(s *sink, conn *pgx.Conn) error) error {
+	s, err := prepare(cfg, deps)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return explain(s.db.use(ctx, func(conn *pgx.Conn) error { return f(s, conn) }))
+}

@@ -1,0 +1,421 @@
+package sinker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"harveststream/internal/kafka"
+	"harveststream/internal/ops"
+)
+
+// Rebuild makes tables equal to their topics and takes the topics' offsets, all in one transaction per stream: readers see the table
+// before or after, and it stays the same table, with its views, grants and indexes.
+func Rebuild(ctx context.Context, cfg Config, deps Deps, streams []string) error {
+	return eachShadow(ctx, cfg, deps, streams, func(ctx context.Context, sh *shadow) error {
+		found, err := sh.rebuild(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(deps.Stdout, "%s: %d rows written, %d removed\n", sh.live.stream.Name, found.missing+found.different, found.superfluous)
+		return err
+	})
+}
+
+// Verify makes the same comparison and changes nothing. Tables that differ are an error (65).
+func Verify(ctx context.Context, cfg Config, deps Deps, streams []string) error {
+	var differ []string
+	err := eachShadow(ctx, cfg, deps, streams, func(ctx context.Context, sh *shadow) error {
+		found, err := sh.verify(ctx)
+		if err != nil {
+			return err
+		}
+		if found != (difference{}) {
+			differ = append(differ, sh.live.stream.Name)
+		}
+		_, err = fmt.Fprintf(deps.Stdout, "%s: %d rows missing, %d different, %d superfluous\n", sh.live.stream.Name, found.missing, found.different, found.superfluous)
+		return err
+	})
+	if err == nil && len(differ) > 0 {
+		err = ops.Fail(ops.ExitData, fmt.Errorf("tables differ from their topics; run `sinker rebuild %s`", strings.Join(differ, " ")))
+	}
+	return err
+}
+
+// difference is what a comparison finds, in rows; items count with them.
+type difference struct{ missing, different, superfluous int64 }
+
+// eachShadow runs f with the shadow of each named stream.
+func eachShadow(ctx context.Context, cfg Config, deps Deps, streams []string, f func(ctx context.Context, sh *shadow) error) error {
+	s, err := open(ctx, cfg, deps, oneShotPatience)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	for _, name := range streams {
+		if s.byTopic(cfg.Kafka.Topic(name)) == nil {
+			return ops.Fail(ops.ExitUsage, fmt.Errorf("%q is none of the selected streams", name))
+		}
+	}
+	for _, t := range s.tables {
+		if !slices.Contains(streams, t.stream.Name) {
+			continue
+		}
+		sh := newShadow(s, t)
+		err := s.db.use(ctx, func(conn *pgx.Conn) error {
+			defer closeConn(conn) // with its temporary tables
+			sh.conn = conn
+			if err := sh.load(ctx); err != nil {
+				return err
+			}
+			return f(ctx, sh)
+		})
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", t.stream.Name, explain(err))
+		}
+	}
+	return nil
+}
+
+// explain gives an error of a one-shot command its exit code; nil stays nil.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	var coded interface{ ExitCode() int }
+	if errors.As(err, &coded) {
+		return err
+	}
+	switch judge(err) {
+	case fatal:
+		return explainFatal(err)
+	case retry:
+		return ops.Fail(ops.ExitUnavailable, err)
+	}
+	return ops.Fail(ops.ExitConfig, err)
+}
+
+// shadow is what a stream's table should be, read from its topic into temporary tables.
+type shadow struct {
+	*sink
+	live   *table
+	copy   *table
+	writer *writer
+	conn   *pgx.Conn
+	topic  string
+
+	id      string
+	at      time.Time       // when the ends were asked for
+	next    map[int32]int64 // position read to, by partition
+	seqs    map[int32]seqs
+	entries []entry
+	bytes   int
+	letters []deadLetter
+	read    int
+}
+
+const shadowPrefix = "shadow_"
+
+func newShadow(s *sink, t *table) *shadow {
+	temp := func(r relation) relation {
+		r.schema, r.name = "pg_temp", cut(shadowPrefix+r.name, maxName)
+		return r
+	}
+	c := &table{relation: temp(t.relation), stream: t.stream, soft: t.soft}
+	for _, k := range t.children {
+		c.children = append(c.children, &child{relation: temp(k.relation), field: k.field, parent: k.parent})
+	}
+	sh := &shadow{sink: s, live: t, copy: c, topic: s.cfg.Kafka.Topic(t.stream.Name), next: map[int32]int64{}, seqs: map[int32]seqs{}}
+	sh.writer = &writer{table: c, sql: newStatements(c, "pg_temp"), plans: s.writers.compiled(t), stream: t.stream.Name}
+	return sh
+}
+
+// load makes the temporary tables and reads the topic into them: to its end, or for verify to what is applied.
+func (sh *shadow) load(ctx context.Context) error {
+	list := sh.copy.relations()
+	for _, r := range housekeeping("pg_temp") {
+		if r.name == tableDeleted {
+			list = append(list, r)
+		}
+	}
+	for _, r := range list {
+		if _, err := sh.conn.Exec(ctx, strings.Replace(r.createTable(), "CREATE TABLE", "CREATE TEMPORARY TABLE", 1)); err != nil {
+			return fmt.Errorf("making a temporary table (the role needs TEMPORARY on the database): %w", err)
+		}
+	}
+	ids, err := kafka.TopicIDs(ctx, sh.admin, sh.topic)
+	if err != nil {
+		return err
+	}
+	id, ok := ids[sh.topic]
+	if !ok {
+		return ops.Fail(ops.ExitData, fmt.Errorf("topic %s does not exist", sh.topic))
+	}
+	sh.id = kafka.TopicIDText(id)
+	starts, err := kafka.Starts(ctx, sh.admin, sh.topic)
+	if err != nil {
+		return err
+	}
+	for number, start := range starts[sh.topic] {
+		sh.next[number], sh.seqs[number] = start, seqs{}
+	}
+	return nil
+}
+
+// readTo reads each partition on to a position.
+func (sh *shadow) readTo(ctx context.Context, to map[int32]int64) error {
+	var targets []kafka.Target
+	for number, end := range to {
+		targets = append(targets, kafka.Target{Topic: sh.topic, Partition: number, From: sh.next[number], To: end})
+	}
+	said := time.Now()
+	opts := append(slices.Clone(sh.opts), kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(1<<20))
+	err := kafka.ReadTo(ctx, opts, targets, func(rec *kgo.Record) error {
+		sh.read++
+		if time.Since(said) > 10*time.Second {
+			said = time.Now()
+			sh.log.Info("reading the topic", "topic", sh.topic, "records", sh.read)
+		}
+		return sh.add(ctx, rec)
+	})
+	if err != nil {
+		return err
+	}
+	for number, end := range to {
+		sh.next[number] = max(sh.next[number], end)
+	}
+	return sh.flush(ctx)
+}
+
+func (sh *shadow) add(ctx context.Context, rec *kgo.Record) error {
+	e, err := readEntry(rec)
+	if err != nil {
+		sh.letters = append(sh.letters, deadLetter{rec, err.Error()})
+		return nil
+	}
+	marks := sh.seqs[rec.Partition]
+	if e.seq > marks[e.account].Seq {
+		marks[e.account] = seqMark{e.seq, rec.Timestamp}
+	}
+	sh.entries = append(sh.entries, e)
+	if sh.bytes += recordSize(rec); len(sh.entries) >= batchRows || sh.bytes >= batchBytes {
+		return sh.flush(ctx)
+	}
+	return nil
+}
+
+// flush applies what was read to the temporary tables.
+func (sh *shadow) flush(ctx context.Context) error {
+	if len(sh.entries) == 0 {
+		return nil
+	}
+	bad, err := sh.writers.ready(ctx, sh.live, sh.entries)
+	if err != nil {
+		return err
+	}
+	part := portion{entries: sh.entries}
+	part.exclude(bad)
+	for {
+		b := &batch{now: time.Now(), highest: map[int64]int64{}}
+		b.changes = fold(nil, slices.Clone(part.entries), sh.copy.soft)
+		for i := range b.changes {
+			b.highest[b.changes[i].account] = math.MaxInt64
+		}
+		err := sh.nested(ctx, func() error { return sh.writer.apply(ctx, sh.conn, b) })
+		var badRows *badRowsError
+		if errors.As(err, &badRows) {
+			reasons := map[int64]string{}
+			for _, r := range badRows.rows {
+				reasons[r.change.up.rec.Offset] = r.err.Error()
+			}
+			part.exclude(reasons)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		break
+	}
+	sh.letters = append(sh.letters, part.letters...)
+	sh.entries, sh.bytes = sh.entries[:0], 0
+	return nil
+}
+
+// nested runs f in a transaction, or inside the one that is open.
+func (sh *shadow) nested(ctx context.Context, f func() error) error {
+	if sh.conn.PgConn().TxStatus() == 'I' {
+		return transact(ctx, sh.conn, func(*pgx.Conn) error { return f() })
+	}
+	if _, err := sh.conn.Exec(ctx, "SAVEPOINT batch"); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		_, undo := sh.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT batch")
+		return errors.Join(err, undo)
+	}
+	_, err := sh.conn.Exec(ctx, "RELEASE SAVEPOINT batch; "+sh.writer.sql.createStage+"; TRUNCATE "+sh.writer.sql.stage.ident())
+	return err
+}
+
+// ends are the topic's ends now.
+func (sh *shadow) ends(ctx context.Context) (map[int32]int64, error) {
+	sh.at = time.Now()
+	ends, err := kafka.Ends(ctx, sh.admin, sh.topic)
+	return ends[sh.topic], err
+}
+
+// stored are the positions that the database has applied, by partition; locked until the transaction ends where lock says so. Those of
+// another topic count for nothing.
+func (sh *shadow) stored(ctx context.Context, lock string) (map[int32]int64, error) {
+	rows, err := sh.conn.Query(ctx, `SELECT "partition", "next" FROM `+sh.offsets.ident()+` WHERE "topic" = $1 AND "topic_id" = $2 ORDER BY "partition"`+lock, sh.topic, sh.id)
+	if err != nil {
+		return nil, err
+	}
+	stored := map[int32]int64{}
+	var number int32
+	var next int64
+	_, err = pgx.ForEachRow(rows, []any{&number, &next}, func() error { stored[number] = next; return nil })
+	return stored, err
+}
+
+// beyond are the positions among stored that were not read yet.
+func (sh *shadow) beyond(stored map[int32]int64) map[int32]int64 {
+	more := map[int32]int64{}
+	for number, next := range stored {
+		if next > sh.next[number] {
+			more[number] = next
+		}
+	}
+	return more
+}
+
+// rebuild makes the live table equal to the shadow. A sinker that runs meanwhile waits for the offset, and goes on from it.
+func (sh *shadow) rebuild(ctx context.Context) (difference, error) {
+	var found difference
+	ends, err := sh.ends(ctx)
+	if err != nil {
+		return found, err
+	}
+	if err := sh.readTo(ctx, ends); err != nil {
+		return found, err
+	}
+	err = transact(ctx, sh.conn, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
+			return err
+		}
+		if err := sh.lock(ctx); err != nil {
+			return err
+		}
+		stored, err := sh.stored(ctx, " FOR UPDATE")
+		if err != nil {
+			return err
+		}
+		if more := sh.beyond(withoutBeyond(stored, ends)); len(more) > 0 {
+			if err := sh.readTo(ctx, more); err != nil {
+				return err
+			}
+		}
+		for _, step := range sh.merge() {
+			tag, err := conn.Exec(ctx, step.sql, step.args...)
+			if err != nil {
+				return fmt.Errorf("%s: %w", step.what, err)
+			}
+			if step.count != nil {
+				*step.count(&found) += tag.RowsAffected()
+			}
+		}
+		if err := setAside(ctx, conn, sh.cfg.Schema, sh.letters, time.Now()); err != nil {
+			return err
+		}
+		if err := sh.takeOffsets(ctx); err != nil {
+			return err
+		}
+		return sh.deps.hook("ks13")
+	})
+	return found, err
+}
+
+// withoutBeyond keeps the stored positions that the log really has: a log that was cut (S2) is not read beyond its end.
+func withoutBeyond(stored, ends map[int32]int64) map[int32]int64 {
+	kept := map[int32]int64{}
+	for number, next := range stored {
+		if _, ok := ends[number]; ok {
+			kept[number] = next
+		}
+	}
+	return kept
+}
+
+// lock makes the rows of _offsets that are missing, and locks all of the topic's.
+func (sh *shadow) lock(ctx context.Context) error {
+	for number := range sh.next {
+		_, err := sh.conn.Exec(ctx, `INSERT INTO `+sh.offsets.ident()+` ("topic", "partition", "topic_id", "next", "fence", "at_end", "updated_at", "seqs")
+VALUES ($1, $2, $3, $4, 0, $5, $5, '{}') ON CONFLICT DO NOTHING`, sh.topic, number, sh.id, sh.next[number], sh.at)
+		if err != nil {
+			return err
+		}
+	}
+	_, err := sh.conn.Exec(ctx, `SELECT FROM `+sh.offsets.ident()+` WHERE "topic" = $1 ORDER BY "partition" FOR UPDATE`, sh.topic)
+	return err
+}
+
+// takeOffsets stores what the table is now equal to, and forgets gaps: the table has what the topic has.
+func (sh *shadow) takeOffsets(ctx context.Context) error {
+	for number, next := range sh.next {
+		_, err := sh.conn.Exec(ctx, `UPDATE `+sh.offsets.ident()+` SET "topic_id" = $3, "next" = $4, "at_end" = $5, "updated_at" = $5, "seqs" = $6 WHERE "topic" = $1 AND "partition" = $2`,
+			sh.topic, number, sh.id, next, sh.at, sh.seqs[number])
+		if err != nil {
+			return fmt.Errorf("taking the offsets: %w", err)
+		}
+	}
+	_, err := sh.conn.Exec(ctx, `UPDATE `+quote(sh.cfg.Schema, tableStreams)+` SET "gaps" = 0, "updated_at" = $2 WHERE "stream" = $1 AND "gaps" > 0`, sh.live.stream.Name, sh.at)
+	return err
+}
+
+// verify counts what differs, at the very position that the live table stands at, in one snapshot of the database.
+func (sh *shadow) verify(ctx context.Context) (difference, error) {
+	var found difference
+	if err := sh.readStored(ctx); err != nil {
+		return found, err
+	}
+	if _, err := sh.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ"); err != nil {
+		return found, err
+	}
+	defer func() { _, _ = sh.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK") }()
+	if err := sh.readStored(ctx); err != nil {
+		return found, err
+	}
+	for _, step := range sh.compare() {
+		var n int64
+		if err := sh.conn.QueryRow(ctx, step.sql).Scan(&n); err != nil {
+			return found, fmt.Errorf("%s: %w", step.what, err)
+		}
+		*step.count(&found) += n
+	}
+	return found, nil
+}
+
+// readStored reads on to what the database has applied. What is stored for another topic cannot be compared.
+func (sh *shadow) readStored(ctx context.Context) error {
+	stored, err := sh.stored(ctx, "")
+	if err != nil {
+		return err
+	}
+	ends, err := sh.ends(ctx)
+	if err != nil {
+		return err
+	}
+	for number, next := range stored {
+		if next > ends[number] {
+			return lost(sh.live.stream.Name, "the log of %s/%d ends at %d, before the stored offset %d", sh.topic, number, ends[number], next)
+		}
+	}
+	return sh.readTo(ctx, sh.beyond(stored))
+}
