@@ -30,6 +30,7 @@ type published struct {
 	part    int32
 	seq     int64
 	stamp   time.Time
+	at      time.Time // observed
 }
 
 // topic reads all a stream's topic holds.
@@ -86,6 +87,8 @@ func decode(w *world, s avro.Schema, r *kgo.Record) published {
 			p.seq, _ = strconv.ParseInt(string(h.Value), 10, 64)
 		case "harvest-stamp":
 			p.stamp, _ = time.Parse(time.RFC3339, string(h.Value))
+		case "harvest-observed-at":
+			p.at, _ = time.Parse(time.RFC3339, string(h.Value))
 		}
 	}
 	if p.deleted {

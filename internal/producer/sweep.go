@@ -76,7 +76,7 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 	if !e.mayDelete(s, len(explained), len(others)) {
 		others = nil
 	}
-	if e.dryRun || !e.administers() {
+	if e.dryRun || !e.administers() || len(explained)+len(others) == 0 {
 		return nil
 	}
 	gone, err := e.confirmAll(t, s, explained, others, w)
