@@ -203,6 +203,9 @@ func (p *pageReader) links() error {
 	}
 	return p.members(func(name string) error {
 		p.seen["links."+name] = true
+		if name != "next" && strings.EqualFold(name, "next") {
+			return fmt.Errorf("has the member %q for %q", name, "next")
+		}
 		switch kind := p.dec.PeekKind(); {
 		case kind == jsontext.KindNull:
 			return p.dec.SkipValue()

@@ -124,6 +124,7 @@ func TestReadPageRefuses(t *testing.T) {
 		"links is an array":                       {"links": `[]`},
 		`has no "links.next"`:                     {"links": `{"first":"f"}`},
 		"links.next is a number":                  {"links": `{"next":2}`},
+		`has the member "NEXT" for "next"`:        {"links": `{"next":null,"NEXT":"n"}`},
 		"links.next is empty":                     {"links": `{"next":""}`},
 		"names page 2 as the next, and no link":   {"links": `{"next":null}`},
 		`duplicate object member name "users"`:    {"+": `"users":[]`},
