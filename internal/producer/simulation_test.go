@@ -251,13 +251,18 @@ func (h *history) calm() {
 	for _, user := range h.sim.IDs("users") {
 		_, _ = h.sim.StopTimer(user) // refused where none runs
 	}
+	for _, id := range h.sim.Running() { // what can't be stopped any more
+		if err := h.sim.Delete("time_entries", id); err != nil {
+			h.t.Logf("timer %d runs on: %v", id, err)
+		}
+	}
 	pass(70 * time.Minute)
 	stop()
 	if err := <-done; err != nil {
 		h.t.Errorf("the service ended with: %v", err)
 	}
 	h.answerBrake()
-	before := h.records()
+	before, quiet := h.records(), time.Now()
 	stop, done = h.begin("sync")
 	if err := <-done; err != nil {
 		h.t.Errorf("a quiet pass ended with: %v", err)
@@ -265,6 +270,13 @@ func (h *history) calm() {
 	stop()
 	if n := h.records() - before; n != 0 {
 		h.t.Errorf("REPEAT: a restart on a quiet account published %d records", n)
+		for _, s := range schema.All() {
+			for _, p := range h.topic(s.Name) {
+				if p.at.After(quiet.Add(-5 * time.Second)) {
+					h.t.Logf("%s %d: %s by %s: %v", s.Name, p.id, p.op, p.cause, p.fields)
+				}
+			}
+		}
 	}
 }
 
