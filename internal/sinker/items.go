@@ -239,10 +239,26 @@ func appendJSONString(dst, v []byte) []byte {
 	return append(dst, '"')
 }
 
-// clean reports whether PostgreSQL takes the text: UTF-8 without zero bytes.
+// clean reports whether PostgreSQL takes the text: UTF-8 without zero bytes. Most text is short ASCII, looked at eight bytes at a time.
 func clean(v []byte) bool {
-	return bytes.IndexByte(v, 0) < 0 && utf8.Valid(v)
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	rest := v
+	for len(rest) >= 8 {
+		x := binary.LittleEndian.Uint64(rest)
+		if (x|(x-ones))&tops != 0 { // a byte above 127, or a zero
+			return cleanSlow(v)
+		}
+		rest = rest[8:]
+	}
+	for _, b := range rest {
+		if b-1 >= utf8.RuneSelf-1 {
+			return cleanSlow(v)
+		}
+	}
+	return true
 }
+
+func cleanSlow(v []byte) bool { return bytes.IndexByte(v, 0) < 0 && utf8.Valid(v) }
 
 // appendCleaned appends text; U+0000 and what is no UTF-8 become U+FFFD (P14).
 func appendCleaned(dst, v []byte) []byte {

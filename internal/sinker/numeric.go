@@ -44,63 +44,82 @@ func split(hi, lo uint64) (wholeHi, wholeLo, frac uint64) {
 	return wholeHi, wholeLo, frac
 }
 
+// digits are a decimal in numeric's base: up to 29 decimal places before the point, nine after it.
+type digits struct {
+	list        [11]uint16
+	first, last int    // of those that are used; the point is before list[8]
+	places      uint16 // after the point, without trailing zeros
+}
+
 // appendNumeric appends a decimal(38,9) as a COPY field of type numeric: length, then digits of base 10,000, without trailing
 // zeros (design §6).
 func appendNumeric(dst, be []byte) ([]byte, error) {
-	hi, lo, negative, err := magnitude(be)
-	if err != nil {
-		return dst, err
+	var d digits
+	negative := false
+	if len(be) <= 8 { // nearly always
+		var v uint64
+		for _, b := range be {
+			v = v<<8 | uint64(b)
+		}
+		if len(be) > 0 && be[0]&0x80 != 0 {
+			negative = true
+			v = -(v | ^uint64(0)<<(8*len(be)))
+		}
+		d.set(0, v/scaleUnit, v%scaleUnit)
+	} else {
+		hi, lo, sign, err := magnitude(be)
+		if err != nil {
+			return dst, err
+		}
+		negative = sign
+		d.set(split(hi, lo))
 	}
-	hi, lo, frac := split(hi, lo)
-	var digits [11]uint16 // 29 digits before the point, 9 after it
-	first := 8            // of the digits before the point, filled from the right
+	weight := 7 - d.first
+	if d.first == d.last {
+		weight, negative = 0, false
+	}
+	n := d.last - d.first
+	sign := uint64(0)
+	if negative {
+		sign = 0x4000
+	}
+	dst = binary.BigEndian.AppendUint32(dst, uint32(8+2*n))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(n)<<48|uint64(uint16(int16(weight)))<<32|sign<<16|uint64(d.places))
+	for _, digit := range d.list[d.first:d.last] {
+		dst = binary.BigEndian.AppendUint16(dst, digit)
+	}
+	return dst, nil
+}
+
+// set takes a whole part and its nine places.
+func (d *digits) set(hi, lo, frac uint64) {
+	d.first, d.last = 8, 8
 	for hi > 0 {
 		var rest uint64
 		hi, rest = hi/myriad, hi%myriad
 		lo, rest = bits.Div64(rest, lo, myriad)
-		first--
-		digits[first] = uint16(rest)
+		d.first--
+		d.list[d.first] = uint16(rest)
 	}
 	for lo > 0 {
-		first--
-		digits[first] = uint16(lo % myriad)
+		d.first--
+		d.list[d.first] = uint16(lo % myriad)
 		lo /= myriad
 	}
-	weight := 7 - first
-	last := 8
-	places := uint16(0)
 	if frac > 0 {
 		padded := frac * 1000 // twelve places: three digits of base 10,000
-		digits[8], digits[9], digits[10] = uint16(padded/(myriad*myriad)), uint16(padded/myriad%myriad), uint16(padded%myriad)
-		for places = 9; frac%10 == 0; frac /= 10 {
-			places--
+		d.list[8], d.list[9], d.list[10] = uint16(padded/(myriad*myriad)), uint16(padded/myriad%myriad), uint16(padded%myriad)
+		d.last = 11
+		for d.places = 9; frac%10 == 0; frac /= 10 {
+			d.places--
 		}
-		last = 11
 	}
-	for last > first && digits[last-1] == 0 {
-		last--
+	for d.last > d.first && d.list[d.last-1] == 0 {
+		d.last--
 	}
-	for first < last && digits[first] == 0 {
-		first++
-		weight--
+	for d.first < d.last && d.list[d.first] == 0 {
+		d.first++
 	}
-	if first == last {
-		weight, negative = 0, false
-	}
-	n := last - first
-	dst = binary.BigEndian.AppendUint32(dst, uint32(8+2*n))
-	dst = binary.BigEndian.AppendUint16(dst, uint16(n))
-	dst = binary.BigEndian.AppendUint16(dst, uint16(int16(weight)))
-	sign := uint16(0)
-	if negative {
-		sign = 0x4000
-	}
-	dst = binary.BigEndian.AppendUint16(dst, sign)
-	dst = binary.BigEndian.AppendUint16(dst, places)
-	for _, d := range digits[first:last] {
-		dst = binary.BigEndian.AppendUint16(dst, d)
-	}
-	return dst, nil
 }
 
 // appendDecimalText appends a decimal(38,9) as a JSON number without trailing zeros.

@@ -31,6 +31,7 @@ const (
 
 type step struct {
 	field *schema.Field
+	kind  schema.Kind
 	place place
 	items *itemPlan // an array of records that has a child table
 }
@@ -49,7 +50,7 @@ func newPlan(t *table, writer *schema.Schema) (*plan, error) {
 	known := map[string]bool{columnLoaded: true, columnDeleted: true}
 	for i := range writer.Fields {
 		f := &writer.Fields[i]
-		s := step{field: f, place: toUnknown}
+		s := step{field: f, kind: f.Kind, place: toUnknown}
 		c := t.column(f.Name)
 		if c != nil && c.kind != 0 {
 			if c.kind != f.Kind {
@@ -111,7 +112,7 @@ func (p *plan) compileItems(t *table, s *step) error {
 		known := map[string]bool{c.parent: true, schema.FieldAccount: true, columnOrdinal: true}
 		for i := range s.field.Items.Fields {
 			f := &s.field.Items.Fields[i]
-			is := step{field: f, place: toUnknown}
+			is := step{field: f, kind: f.Kind, place: toUnknown}
 			if col := c.column(f.Name); col != nil && col.kind != 0 {
 				if col.kind != f.Kind {
 					return fmt.Errorf("field %s.%s of the writer's schema is no %s", s.field.Name, f.Name, col.typ)

@@ -46,7 +46,10 @@ type encoder struct {
 	kids [][]byte // rows for the child tables
 	rows []int    // their numbers
 
-	marks   []mark // where the kids stood before the row
+	marks     []mark // where the kids stood before the row
+	extraText []byte // the row's extra, as its writer has it
+	observed  int64  // the row's _observed_at
+
 	unknown []byte // JSON members of fields that have no column
 	extra   []byte // scratch for the JSON of extra
 	lift    bool   // the last row has values in extra that may belong into columns
@@ -77,20 +80,23 @@ func (e *encoder) appendRow(dst, body []byte, m rowMeta) ([]byte, error) {
 func (e *encoder) row(dst, body []byte, m rowMeta) ([]byte, error) {
 	cur := schema.NewCursor(body)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(e.plan.columns)))
-	e.unknown, e.lift = e.unknown[:0], false
-	extra, observed := []byte(nil), int64(noTime)
+	e.unknown, e.lift, e.extraText, e.observed = e.unknown[:0], false, nil, noTime
 	for i := range e.plan.steps {
 		s := &e.plan.steps[i]
 		var err error
-		switch s.place {
-		case toColumn:
-			dst, err = e.column(dst, &cur, s, m)
-		case toID:
-			dst, err = appendKeyField(dst, &cur, m.id)
-		case toAccount:
-			dst, err = appendKeyField(dst, &cur, m.account)
-		default:
-			err = e.aside(&cur, s, m, &extra, &observed)
+		if s.place == toColumn {
+			var null bool
+			switch null, err = cur.Null(s.field); {
+			case err != nil:
+			case null:
+				dst = appendNull(dst)
+			case s.kind == schema.Items:
+				dst, err = e.appendItems(dst, &cur, s, m)
+			default:
+				dst, err = appendValue(dst, &cur, s.kind)
+			}
+		} else {
+			dst, err = e.special(dst, &cur, s, &m)
 		}
 		if err != nil {
 			return dst, fmt.Errorf("field %s: %w", s.field.Name, err)
@@ -102,10 +108,10 @@ func (e *encoder) row(dst, body []byte, m rowMeta) ([]byte, error) {
 	for range e.plan.absent {
 		dst = appendNull(dst)
 	}
-	e.lift = e.lift || e.plan.absent > 0 && extra != nil
-	dst = e.appendExtra(dst, extra)
+	e.lift = e.lift || e.plan.absent > 0 && e.extraText != nil
+	dst = e.appendExtra(dst, e.extraText)
 	dst = appendLong(dst, m.seq)
-	dst = appendMoment(dst, observed)
+	dst = appendMoment(dst, e.observed)
 	dst = appendLong(dst, m.loaded)
 	if e.plan.soft {
 		dst = appendMoment(dst, m.deleted)
@@ -113,18 +119,23 @@ func (e *encoder) row(dst, body []byte, m rowMeta) ([]byte, error) {
 	return dst, nil
 }
 
-// aside reads a field that is not sent where it stands.
-func (e *encoder) aside(cur *schema.Cursor, s *step, m rowMeta, extra *[]byte, observed *int64) error {
-	if s.place == toUnknown {
-		return e.keep(cur, s.field)
+// special reads a field that is more than a column of its own.
+func (e *encoder) special(dst []byte, cur *schema.Cursor, s *step, m *rowMeta) ([]byte, error) {
+	switch s.place {
+	case toID:
+		return appendKeyField(dst, cur, m.id)
+	case toAccount:
+		return appendKeyField(dst, cur, m.account)
+	case toUnknown:
+		return dst, e.keep(cur, s.field)
 	}
 	null, err := cur.Null(s.field)
 	if err != nil || null {
-		return err
+		return dst, err
 	}
 	switch s.place {
 	case toExtra:
-		*extra, err = cur.Bytes()
+		e.extraText, err = cur.Bytes()
 	case toSeq:
 		var seq int64
 		if seq, err = cur.Long(); err == nil && seq != m.seq {
@@ -133,9 +144,9 @@ func (e *encoder) aside(cur *schema.Cursor, s *step, m rowMeta, extra *[]byte, o
 	case toObserved:
 		var millis int64
 		millis, err = cur.Timestamp()
-		*observed = (millis - epochMillis) * 1000
+		e.observed = (millis - epochMillis) * 1000
 	}
-	return err
+	return dst, err
 }
 
 // keep adds a field without a column to what goes to extra (S6).
@@ -194,21 +205,6 @@ func appendKeyField(dst []byte, cur *schema.Cursor, want int64) ([]byte, error) 
 		return dst, errKey
 	}
 	return appendLong(dst, v), nil
-}
-
-// column appends one field's value as one column.
-func (e *encoder) column(dst []byte, cur *schema.Cursor, s *step, m rowMeta) ([]byte, error) {
-	null, err := cur.Null(s.field)
-	if err != nil {
-		return dst, err
-	}
-	if null {
-		return appendNull(dst), nil
-	}
-	if s.field.Kind == schema.Items {
-		return e.appendItems(dst, cur, s, m)
-	}
-	return appendValue(dst, cur, s.field.Kind)
 }
 
 // appendValue appends a value that is not null as one COPY field.

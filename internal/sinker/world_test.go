@@ -333,11 +333,12 @@ func encodeArray[T any](dst []byte, list []T, one func([]byte, T) []byte) []byte
 }
 
 func twosComplement(n *big.Int) []byte {
-	if n.Sign() >= 0 {
-		return append([]byte{0}, n.Bytes()...)
+	size := n.BitLen()/8 + 1
+	if n.Sign() < 0 {
+		size = new(big.Int).Not(n).BitLen()/8 + 1
+		n = new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), uint(8*size)))
 	}
-	size := len(n.Bytes()) + 1
-	return new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), uint(8*size))).FillBytes(make([]byte, size))
+	return n.FillBytes(make([]byte, size))
 }
 
 // randomRow is a row with every kind of value, now and then null, at the edges, or odd.

@@ -1,0 +1,114 @@
+package sinker
+
+import (
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"harveststream/pkg/schema"
+)
+
+// Statements is every SQL text of a stream's table.
+func Statements(st *schema.Stream, soft bool) string {
+	t, err := newTable(st, "harvest", "", soft)
+	if err != nil {
+		panic(err)
+	}
+	s := newStatements(t, "harvest")
+	list := []string{s.probe, s.ranks, copyInto(&t.relation, t.relation.columnNames()), s.createStage, s.merge, s.remember, s.remove, s.markGone}
+	for _, c := range s.children {
+		list = append(list, c.clear)
+	}
+	for _, r := range t.relations() {
+		list = append(list, r.createTable())
+		for i := range r.columns {
+			if sql := lift(r, &r.columns[i]); sql != "" && i == 5 {
+				list = append(list, sql)
+			}
+		}
+	}
+	return strings.Join(list, ";\n\n") + ";\n"
+}
+
+// RowEncoder encodes rows of a stream.
+type RowEncoder struct{ e *encoder }
+
+// NewRowEncoder compiles a plan for a writer's schema.
+func NewRowEncoder(st *schema.Stream, writer *schema.Schema) (*RowEncoder, error) {
+	t, err := newTable(st, "harvest", "", false)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPlan(t, writer)
+	if err != nil {
+		return nil, err
+	}
+	return &RowEncoder{newEncoder(p)}, nil
+}
+
+// Append appends one row; the rows for child tables are thrown away.
+func (r *RowEncoder) Append(dst, body []byte, id, account, seq int64) ([]byte, error) {
+	for i := range r.e.kids {
+		r.e.kids[i], r.e.rows[i] = r.e.kids[i][:0], 0
+	}
+	return r.e.appendRow(dst, body, rowMeta{id: id, account: account, seq: seq, deleted: noTime})
+}
+
+// Kids is the size of the rows for child tables.
+func (r *RowEncoder) Kids() (n int) {
+	for _, k := range r.e.kids {
+		n += len(k)
+	}
+	return n
+}
+
+// AppendNumeric and AppendDecimalText encode decimals.
+var (
+	AppendNumeric     = appendNumeric
+	AppendDecimalText = appendDecimalText
+)
+
+// Op is a version of a key for the model of S3.
+type Op struct {
+	ID, Seq   int64
+	Tombstone bool
+}
+
+// State is what the tables have of a key.
+type State struct {
+	Row     bool
+	Content int64 // seq of the row
+	Marked  bool  // soft: _deleted_at is set
+	Dead    int64 // seq in _deleted
+}
+
+// Model applies a batch of ops to states by fold and decide, as writer does; highest is the highest seq applied before.
+func Model(states map[int64]State, batch []Op, highest int64, soft bool) {
+	var entries []entry
+	for _, op := range batch {
+		entries = append(entries, entry{account: 1, id: op.ID, seq: op.Seq, tombstone: op.Tombstone, at: op.Seq, rec: &kgo.Record{}})
+	}
+	changes := fold(nil, entries, soft)
+	for i := range changes {
+		c := &changes[i]
+		st := states[c.id]
+		c.found, c.had = st.Row, st.Content
+		if c.lowest() <= highest {
+			c.dead, c.deadAt = st.Dead, st.Dead
+		}
+		a := decide(c, soft)
+		if a.insert || a.update {
+			st.Row, st.Content, st.Marked = true, c.up.seq, a.deleted != noTime
+		}
+		if a.remove {
+			st = State{Dead: st.Dead}
+		}
+		if a.markGone {
+			st.Marked = true
+		}
+		if a.remember {
+			st.Dead = max(st.Dead, c.gone)
+		}
+		states[c.id] = st
+	}
+}

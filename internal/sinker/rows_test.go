@@ -1,0 +1,222 @@
+package sinker_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"flag"
+	"math/big"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	twmb "github.com/twmb/avro"
+
+	"harveststream/internal/sinker"
+	"harveststream/pkg/schema"
+)
+
+var update = flag.Bool("update", false, "write golden files")
+
+// golden compares with a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs from the golden file (-update writes it):\n%s", name, got)
+	}
+}
+
+// TestSQL holds every SQL text of all streams, in both delete modes.
+func TestSQL(t *testing.T) {
+	t.Parallel()
+	for _, st := range schema.All() {
+		golden(t, st.Name+".hard.sql", sinker.Statements(st, false))
+		golden(t, st.Name+".soft.sql", sinker.Statements(st, true))
+	}
+}
+
+// TestDDL holds what `sinker ddl` prints.
+func TestDDL(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	if err := sinker.DDL(sinker.Target{Schema: "harvest", DeleteMode: "hard", Streams: []string{"*"}}, &b); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "ddl.sql", b.String())
+}
+
+// numericText reads numeric's wire form as PostgreSQL would print it.
+func numericText(b []byte) string {
+	n := int(binary.BigEndian.Uint16(b[4:]))
+	weight, sign, scale := int(int16(binary.BigEndian.Uint16(b[6:]))), binary.BigEndian.Uint16(b[8:]), int(binary.BigEndian.Uint16(b[10:]))
+	sum := new(big.Rat)
+	for i := range n {
+		digit := new(big.Rat).SetInt64(int64(binary.BigEndian.Uint16(b[12+2*i:])))
+		power := new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10000), big.NewInt(int64(abs(weight-i))), nil))
+		if weight-i < 0 {
+			power.Inv(power)
+		}
+		sum.Add(sum, digit.Mul(digit, power))
+	}
+	if sign == 0x4000 {
+		sum.Neg(sum)
+	}
+	return sum.FloatString(scale)
+}
+
+func abs(n int) int { return max(n, -n) }
+
+// TestNumeric: decimals of every size are the same number in numeric's wire form and in JSON, without trailing zeros.
+func TestNumeric(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range 200_000 {
+		n := randomBelow(r, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(i%39)), nil))
+		if i%3 == 0 {
+			n.Mul(n.Quo(n, big.NewInt(1e9)), big.NewInt(1e9))
+		}
+		if i%2 == 0 {
+			n.Neg(n)
+		}
+		want := strings.TrimSuffix(strings.TrimRight(new(big.Rat).SetFrac(n, big.NewInt(1e9)).FloatString(9), "0"), ".")
+		b := twosComplement(n)
+		for len(b) > 1 && (b[0] == 0 && b[1] < 0x80 || b[0] == 0xff && b[1] >= 0x80) {
+			b = b[1:]
+		}
+		wire, err := sinker.AppendNumeric(nil, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := numericText(wire); got != want || int(binary.BigEndian.Uint32(wire)) != len(wire)-4 {
+			t.Fatalf("%s became %s (%x)", want, got, wire)
+		}
+		if text, err := sinker.AppendDecimalText(nil, b); err != nil || string(text) != want {
+			t.Fatalf("%s became %s in JSON (%v)", want, text, err)
+		}
+	}
+	if _, err := sinker.AppendNumeric(nil, twosComplement(new(big.Int).Exp(big.NewInt(10), big.NewInt(38), nil))); err == nil {
+		t.Error("39 digits were taken")
+	}
+}
+
+// TestSecondLibrary: this test's encoder writes what another Avro library reads, so that the rows compared with PostgreSQL stand for it.
+func TestSecondLibrary(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, st := range schema.All() {
+		other, err := twmb.Parse(st.Schema.Text())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			full := randomRow(r, st.Schema)
+			full["id"], full["account_id"] = int64(1), int64(2)
+			body := encode(nil, st.Schema, full)
+			var v any
+			rest, err := other.Decode(body, &v)
+			if err != nil || len(rest) > 0 {
+				t.Fatalf("%s: %v, %d bytes left", st.Name, err, len(rest))
+			}
+			again, err := other.Encode(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(again, body) {
+				t.Fatalf("%s: the other library writes %x, not %x", st.Name, again, body)
+			}
+		}
+	}
+}
+
+// TestMalformed: no prefix of a record is taken for one, nor one with bytes after it; a failed row leaves nothing behind.
+func TestMalformed(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(8, 9))
+	for _, st := range schema.All() {
+		enc, err := sinker.NewRowEncoder(st, st.Schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		full := randomRow(r, st.Schema)
+		full["id"], full["account_id"], full["_seq"] = int64(1), int64(2), int64(3)
+		body := encode(nil, st.Schema, full)
+		if _, err := enc.Append(nil, body, 1, 2, 3); err != nil {
+			t.Fatalf("%s: %v", st.Name, err)
+		}
+		for n := range body {
+			if dst, err := enc.Append([]byte("x"), body[:n], 1, 2, 3); err == nil || len(dst) != 1 || enc.Kids() != 0 {
+				t.Fatalf("%s: %d of %d bytes: %v", st.Name, n, len(body), err)
+			}
+		}
+		for _, bad := range [][3]int64{{9, 2, 3}, {1, 9, 3}, {1, 2, 9}} {
+			if _, err := enc.Append(nil, body, bad[0], bad[1], bad[2]); err == nil {
+				t.Errorf("%s: taken for key and seq %v", st.Name, bad)
+			}
+		}
+		if _, err := enc.Append(nil, append(body, 0), 1, 2, 3); err == nil {
+			t.Errorf("%s: a byte after the record was taken", st.Name)
+		}
+	}
+}
+
+// FuzzRows: hostile bytes never panic, never make rows larger than they warrant.
+func FuzzRows(f *testing.F) {
+	r := rand.New(rand.NewPCG(10, 11))
+	streams := schema.All()
+	for i, st := range streams {
+		full := randomRow(r, st.Schema)
+		full["id"], full["account_id"], full["_seq"] = int64(1), int64(2), int64(3)
+		f.Add(uint8(i), encode(nil, st.Schema, full))
+	}
+	encoders := make([]*sinker.RowEncoder, len(streams))
+	for i, st := range streams {
+		var err error
+		if encoders[i], err = sinker.NewRowEncoder(st, st.Schema); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Fuzz(func(t *testing.T, n uint8, body []byte) {
+		i := int(n) % len(streams)
+		dst, err := encoders[i].Append(nil, body, 1, 2, 3)
+		if limit := 1000*(len(body)+10) + 20*len(streams[i].Schema.Fields); len(dst)+encoders[i].Kids() > limit {
+			t.Errorf("%d bytes became %d", len(body), len(dst))
+		}
+		if err != nil && len(dst) > 0 {
+			t.Errorf("a failed row left %d bytes", len(dst))
+		}
+	})
+}
+
+// BenchmarkRows encodes time entries: rows a second on one core.
+func BenchmarkRows(b *testing.B) {
+	st := stream(b, "time_entries")
+	enc, err := sinker.NewRowEncoder(st, st.Schema)
+	if err != nil {
+		b.Fatal(err)
+	}
+	body := encode(nil, st.Schema, timeEntry(st, 1))
+	dst := make([]byte, 0, 1<<20)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if dst, err = enc.Append(dst[:0], body, 1, account, 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}

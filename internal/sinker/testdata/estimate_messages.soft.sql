@@ -1,0 +1,62 @@
+SELECT "id", "_seq" FROM "harvest"."estimate_messages" WHERE "account_id" = $1 AND "id" = ANY($2);
+
+SELECT "id", "seq", "deleted_at" FROM "harvest"."_deleted" WHERE "stream" = $1 AND "account_id" = $2 AND "id" = ANY($3);
+
+COPY "harvest"."estimate_messages" ("id", "account_id", "estimate_id", "sent_by", "sent_by_email", "sent_from", "sent_from_email", "send_me_a_copy", "created_at", "updated_at", "recipients", "event_type", "subject", "body", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at") FROM STDIN (FORMAT binary);
+
+CREATE TEMPORARY TABLE IF NOT EXISTS "pg_temp"."stage_estimate_messages" ("id" bigint, "account_id" bigint, "estimate_id" bigint, "sent_by" text, "sent_by_email" text, "sent_from" text, "sent_from_email" text, "send_me_a_copy" boolean, "created_at" timestamptz, "updated_at" timestamptz, "recipients" jsonb, "event_type" text, "subject" text, "body" text, "extra" jsonb, "_seq" bigint, "_observed_at" timestamptz, "_loaded_at" timestamptz, "_deleted_at" timestamptz) ON COMMIT DELETE ROWS;
+
+INSERT INTO "harvest"."estimate_messages" AS t ("id", "account_id", "estimate_id", "sent_by", "sent_by_email", "sent_from", "sent_from_email", "send_me_a_copy", "created_at", "updated_at", "recipients", "event_type", "subject", "body", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at")
+SELECT "id", "account_id", "estimate_id", "sent_by", "sent_by_email", "sent_from", "sent_from_email", "send_me_a_copy", "created_at", "updated_at", "recipients", "event_type", "subject", "body", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at" FROM "pg_temp"."stage_estimate_messages"
+ON CONFLICT ("id", "account_id") DO UPDATE SET "estimate_id" = excluded."estimate_id", "sent_by" = excluded."sent_by", "sent_by_email" = excluded."sent_by_email", "sent_from" = excluded."sent_from", "sent_from_email" = excluded."sent_from_email", "send_me_a_copy" = excluded."send_me_a_copy", "created_at" = excluded."created_at", "updated_at" = excluded."updated_at", "recipients" = excluded."recipients", "event_type" = excluded."event_type", "subject" = excluded."subject", "body" = excluded."body", "extra" = excluded."extra", "_seq" = excluded."_seq", "_observed_at" = excluded."_observed_at", "_loaded_at" = excluded."_loaded_at", "_deleted_at" = excluded."_deleted_at"
+WHERE excluded."_seq" > t."_seq";
+
+INSERT INTO "harvest"."_deleted" AS d ("stream", "id", "account_id", "seq", "deleted_at")
+SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+ON CONFLICT ("stream", "id", "account_id") DO UPDATE SET "seq" = excluded."seq", "deleted_at" = excluded."deleted_at"
+WHERE excluded."seq" > d."seq";
+
+DELETE FROM "harvest"."estimate_messages" AS t USING unnest($2::bigint[], $3::bigint[]) AS gone ("id", "seq")
+WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";
+
+UPDATE "harvest"."estimate_messages" AS t SET "_deleted_at" = gone."at", "_loaded_at" = $5
+FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[]) AS gone ("id", "seq", "at")
+WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";
+
+DELETE FROM "harvest"."estimate_message_recipients" WHERE "account_id" = $1 AND "estimate_message_id" = ANY($2);
+
+CREATE TABLE IF NOT EXISTS "harvest"."estimate_messages" (
+  "id" bigint NOT NULL,
+  "account_id" bigint NOT NULL,
+  "estimate_id" bigint,
+  "sent_by" text,
+  "sent_by_email" text,
+  "sent_from" text,
+  "sent_from_email" text,
+  "send_me_a_copy" boolean,
+  "created_at" timestamptz,
+  "updated_at" timestamptz,
+  "recipients" jsonb,
+  "event_type" text,
+  "subject" text,
+  "body" text,
+  "extra" jsonb,
+  "_seq" bigint NOT NULL,
+  "_observed_at" timestamptz,
+  "_loaded_at" timestamptz NOT NULL,
+  "_deleted_at" timestamptz,
+  PRIMARY KEY ("id", "account_id")
+);
+
+UPDATE "harvest"."estimate_messages" AS t SET "sent_from" = (CASE WHEN jsonb_typeof((t.extra -> 'sent_from')) = 'string' THEN ((t.extra -> 'sent_from') #>> '{}') END), extra = nullif(t.extra - 'sent_from', '{}')
+WHERE t.extra IS NOT NULL AND (CASE WHEN jsonb_typeof((t.extra -> 'sent_from')) = 'string' THEN ((t.extra -> 'sent_from') #>> '{}') END) IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS "harvest"."estimate_message_recipients" (
+  "estimate_message_id" bigint NOT NULL,
+  "account_id" bigint NOT NULL,
+  "ordinal" bigint NOT NULL,
+  "name" text,
+  "email" text,
+  "extra" jsonb,
+  PRIMARY KEY ("estimate_message_id", "account_id", "ordinal")
+);

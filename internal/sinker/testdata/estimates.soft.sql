@@ -1,0 +1,84 @@
+SELECT "id", "_seq" FROM "harvest"."estimates" WHERE "account_id" = $1 AND "id" = ANY($2);
+
+SELECT "id", "seq", "deleted_at" FROM "harvest"."_deleted" WHERE "stream" = $1 AND "account_id" = $2 AND "id" = ANY($3);
+
+COPY "harvest"."estimates" ("id", "account_id", "client_key", "number", "purchase_order", "amount", "tax", "tax_amount", "tax2", "tax2_amount", "discount", "discount_amount", "subject", "notes", "state", "issue_date", "sent_at", "created_at", "updated_at", "accepted_at", "declined_at", "currency", "client_id", "client_name", "creator_id", "creator_name", "line_items", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at") FROM STDIN (FORMAT binary);
+
+CREATE TEMPORARY TABLE IF NOT EXISTS "pg_temp"."stage_estimates" ("id" bigint, "account_id" bigint, "client_key" text, "number" text, "purchase_order" text, "amount" numeric, "tax" numeric, "tax_amount" numeric, "tax2" numeric, "tax2_amount" numeric, "discount" numeric, "discount_amount" numeric, "subject" text, "notes" text, "state" text, "issue_date" date, "sent_at" timestamptz, "created_at" timestamptz, "updated_at" timestamptz, "accepted_at" timestamptz, "declined_at" timestamptz, "currency" text, "client_id" bigint, "client_name" text, "creator_id" bigint, "creator_name" text, "line_items" jsonb, "extra" jsonb, "_seq" bigint, "_observed_at" timestamptz, "_loaded_at" timestamptz, "_deleted_at" timestamptz) ON COMMIT DELETE ROWS;
+
+INSERT INTO "harvest"."estimates" AS t ("id", "account_id", "client_key", "number", "purchase_order", "amount", "tax", "tax_amount", "tax2", "tax2_amount", "discount", "discount_amount", "subject", "notes", "state", "issue_date", "sent_at", "created_at", "updated_at", "accepted_at", "declined_at", "currency", "client_id", "client_name", "creator_id", "creator_name", "line_items", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at")
+SELECT "id", "account_id", "client_key", "number", "purchase_order", "amount", "tax", "tax_amount", "tax2", "tax2_amount", "discount", "discount_amount", "subject", "notes", "state", "issue_date", "sent_at", "created_at", "updated_at", "accepted_at", "declined_at", "currency", "client_id", "client_name", "creator_id", "creator_name", "line_items", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at" FROM "pg_temp"."stage_estimates"
+ON CONFLICT ("id", "account_id") DO UPDATE SET "client_key" = excluded."client_key", "number" = excluded."number", "purchase_order" = excluded."purchase_order", "amount" = excluded."amount", "tax" = excluded."tax", "tax_amount" = excluded."tax_amount", "tax2" = excluded."tax2", "tax2_amount" = excluded."tax2_amount", "discount" = excluded."discount", "discount_amount" = excluded."discount_amount", "subject" = excluded."subject", "notes" = excluded."notes", "state" = excluded."state", "issue_date" = excluded."issue_date", "sent_at" = excluded."sent_at", "created_at" = excluded."created_at", "updated_at" = excluded."updated_at", "accepted_at" = excluded."accepted_at", "declined_at" = excluded."declined_at", "currency" = excluded."currency", "client_id" = excluded."client_id", "client_name" = excluded."client_name", "creator_id" = excluded."creator_id", "creator_name" = excluded."creator_name", "line_items" = excluded."line_items", "extra" = excluded."extra", "_seq" = excluded."_seq", "_observed_at" = excluded."_observed_at", "_loaded_at" = excluded."_loaded_at", "_deleted_at" = excluded."_deleted_at"
+WHERE excluded."_seq" > t."_seq";
+
+INSERT INTO "harvest"."_deleted" AS d ("stream", "id", "account_id", "seq", "deleted_at")
+SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+ON CONFLICT ("stream", "id", "account_id") DO UPDATE SET "seq" = excluded."seq", "deleted_at" = excluded."deleted_at"
+WHERE excluded."seq" > d."seq";
+
+DELETE FROM "harvest"."estimates" AS t USING unnest($2::bigint[], $3::bigint[]) AS gone ("id", "seq")
+WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";
+
+UPDATE "harvest"."estimates" AS t SET "_deleted_at" = gone."at", "_loaded_at" = $5
+FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[]) AS gone ("id", "seq", "at")
+WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";
+
+DELETE FROM "harvest"."estimate_line_items" WHERE "account_id" = $1 AND "estimate_id" = ANY($2);
+
+CREATE TABLE IF NOT EXISTS "harvest"."estimates" (
+  "id" bigint NOT NULL,
+  "account_id" bigint NOT NULL,
+  "client_key" text,
+  "number" text,
+  "purchase_order" text,
+  "amount" numeric,
+  "tax" numeric,
+  "tax_amount" numeric,
+  "tax2" numeric,
+  "tax2_amount" numeric,
+  "discount" numeric,
+  "discount_amount" numeric,
+  "subject" text,
+  "notes" text,
+  "state" text,
+  "issue_date" date,
+  "sent_at" timestamptz,
+  "created_at" timestamptz,
+  "updated_at" timestamptz,
+  "accepted_at" timestamptz,
+  "declined_at" timestamptz,
+  "currency" text,
+  "client_id" bigint,
+  "client_name" text,
+  "creator_id" bigint,
+  "creator_name" text,
+  "line_items" jsonb,
+  "extra" jsonb,
+  "_seq" bigint NOT NULL,
+  "_observed_at" timestamptz,
+  "_loaded_at" timestamptz NOT NULL,
+  "_deleted_at" timestamptz,
+  PRIMARY KEY ("id", "account_id")
+);
+
+UPDATE "harvest"."estimates" AS t SET "amount" = (CASE WHEN abs(CASE WHEN jsonb_typeof((t.extra -> 'amount')) = 'number' THEN (t.extra -> 'amount')::numeric END) < 1e29 THEN trim_scale(round(CASE WHEN jsonb_typeof((t.extra -> 'amount')) = 'number' THEN (t.extra -> 'amount')::numeric END, 9)) END), extra = nullif(t.extra - 'amount', '{}')
+WHERE t.extra IS NOT NULL AND (CASE WHEN abs(CASE WHEN jsonb_typeof((t.extra -> 'amount')) = 'number' THEN (t.extra -> 'amount')::numeric END) < 1e29 THEN trim_scale(round(CASE WHEN jsonb_typeof((t.extra -> 'amount')) = 'number' THEN (t.extra -> 'amount')::numeric END, 9)) END) IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS "harvest"."estimate_line_items" (
+  "estimate_id" bigint NOT NULL,
+  "account_id" bigint NOT NULL,
+  "ordinal" bigint NOT NULL,
+  "id" bigint,
+  "kind" text,
+  "description" text,
+  "quantity" numeric,
+  "unit_price" numeric,
+  "amount" numeric,
+  "taxed" boolean,
+  "taxed2" boolean,
+  "extra" jsonb,
+  PRIMARY KEY ("estimate_id", "account_id", "ordinal")
+);
+
+UPDATE "harvest"."estimate_line_items" AS t SET "description" = (CASE WHEN jsonb_typeof((t.extra -> 'description')) = 'string' THEN ((t.extra -> 'description') #>> '{}') END), extra = nullif(t.extra - 'description', '{}')
+WHERE t.extra IS NOT NULL AND (CASE WHEN jsonb_typeof((t.extra -> 'description')) = 'string' THEN ((t.extra -> 'description') #>> '{}') END) IS NOT NULL;

@@ -1,0 +1,97 @@
+SELECT "id", "_seq" FROM "harvest"."invoices" WHERE "account_id" = $1 AND "id" = ANY($2);
+
+SELECT "id", "seq", "deleted_at" FROM "harvest"."_deleted" WHERE "stream" = $1 AND "account_id" = $2 AND "id" = ANY($3);
+
+COPY "harvest"."invoices" ("id", "account_id", "client_key", "number", "purchase_order", "amount", "due_amount", "tax", "tax_amount", "tax2", "tax2_amount", "discount", "discount_amount", "subject", "notes", "state", "period_start", "period_end", "issue_date", "due_date", "payment_term", "sent_at", "paid_at", "closed_at", "recurring_invoice_id", "created_at", "updated_at", "paid_date", "currency", "payment_options", "client_id", "client_name", "estimate_id", "retainer_id", "creator_id", "creator_name", "line_items", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at") FROM STDIN (FORMAT binary);
+
+CREATE TEMPORARY TABLE IF NOT EXISTS "pg_temp"."stage_invoices" ("id" bigint, "account_id" bigint, "client_key" text, "number" text, "purchase_order" text, "amount" numeric, "due_amount" numeric, "tax" numeric, "tax_amount" numeric, "tax2" numeric, "tax2_amount" numeric, "discount" numeric, "discount_amount" numeric, "subject" text, "notes" text, "state" text, "period_start" date, "period_end" date, "issue_date" date, "due_date" date, "payment_term" text, "sent_at" timestamptz, "paid_at" timestamptz, "closed_at" timestamptz, "recurring_invoice_id" bigint, "created_at" timestamptz, "updated_at" timestamptz, "paid_date" date, "currency" text, "payment_options" text[], "client_id" bigint, "client_name" text, "estimate_id" bigint, "retainer_id" bigint, "creator_id" bigint, "creator_name" text, "line_items" jsonb, "extra" jsonb, "_seq" bigint, "_observed_at" timestamptz, "_loaded_at" timestamptz, "_deleted_at" timestamptz) ON COMMIT DELETE ROWS;
+
+INSERT INTO "harvest"."invoices" AS t ("id", "account_id", "client_key", "number", "purchase_order", "amount", "due_amount", "tax", "tax_amount", "tax2", "tax2_amount", "discount", "discount_amount", "subject", "notes", "state", "period_start", "period_end", "issue_date", "due_date", "payment_term", "sent_at", "paid_at", "closed_at", "recurring_invoice_id", "created_at", "updated_at", "paid_date", "currency", "payment_options", "client_id", "client_name", "estimate_id", "retainer_id", "creator_id", "creator_name", "line_items", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at")
+SELECT "id", "account_id", "client_key", "number", "purchase_order", "amount", "due_amount", "tax", "tax_amount", "tax2", "tax2_amount", "discount", "discount_amount", "subject", "notes", "state", "period_start", "period_end", "issue_date", "due_date", "payment_term", "sent_at", "paid_at", "closed_at", "recurring_invoice_id", "created_at", "updated_at", "paid_date", "currency", "payment_options", "client_id", "client_name", "estimate_id", "retainer_id", "creator_id", "creator_name", "line_items", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at" FROM "pg_temp"."stage_invoices"
+ON CONFLICT ("id", "account_id") DO UPDATE SET "client_key" = excluded."client_key", "number" = excluded."number", "purchase_order" = excluded."purchase_order", "amount" = excluded."amount", "due_amount" = excluded."due_amount", "tax" = excluded."tax", "tax_amount" = excluded."tax_amount", "tax2" = excluded."tax2", "tax2_amount" = excluded."tax2_amount", "discount" = excluded."discount", "discount_amount" = excluded."discount_amount", "subject" = excluded."subject", "notes" = excluded."notes", "state" = excluded."state", "period_start" = excluded."period_start", "period_end" = excluded."period_end", "issue_date" = excluded."issue_date", "due_date" = excluded."due_date", "payment_term" = excluded."payment_term", "sent_at" = excluded."sent_at", "paid_at" = excluded."paid_at", "closed_at" = excluded."closed_at", "recurring_invoice_id" = excluded."recurring_invoice_id", "created_at" = excluded."created_at", "updated_at" = excluded."updated_at", "paid_date" = excluded."paid_date", "currency" = excluded."currency", "payment_options" = excluded."payment_options", "client_id" = excluded."client_id", "client_name" = excluded."client_name", "estimate_id" = excluded."estimate_id", "retainer_id" = excluded."retainer_id", "creator_id" = excluded."creator_id", "creator_name" = excluded."creator_name", "line_items" = excluded."line_items", "extra" = excluded."extra", "_seq" = excluded."_seq", "_observed_at" = excluded."_observed_at", "_loaded_at" = excluded."_loaded_at", "_deleted_at" = excluded."_deleted_at"
+WHERE excluded."_seq" > t."_seq";
+
+INSERT INTO "harvest"."_deleted" AS d ("stream", "id", "account_id", "seq", "deleted_at")
+SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+ON CONFLICT ("stream", "id", "account_id") DO UPDATE SET "seq" = excluded."seq", "deleted_at" = excluded."deleted_at"
+WHERE excluded."seq" > d."seq";
+
+DELETE FROM "harvest"."invoices" AS t USING unnest($2::bigint[], $3::bigint[]) AS gone ("id", "seq")
+WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";
+
+UPDATE "harvest"."invoices" AS t SET "_deleted_at" = gone."at", "_loaded_at" = $5
+FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[]) AS gone ("id", "seq", "at")
+WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";
+
+DELETE FROM "harvest"."invoice_line_items" WHERE "account_id" = $1 AND "invoice_id" = ANY($2);
+
+CREATE TABLE IF NOT EXISTS "harvest"."invoices" (
+  "id" bigint NOT NULL,
+  "account_id" bigint NOT NULL,
+  "client_key" text,
+  "number" text,
+  "purchase_order" text,
+  "amount" numeric,
+  "due_amount" numeric,
+  "tax" numeric,
+  "tax_amount" numeric,
+  "tax2" numeric,
+  "tax2_amount" numeric,
+  "discount" numeric,
+  "discount_amount" numeric,
+  "subject" text,
+  "notes" text,
+  "state" text,
+  "period_start" date,
+  "period_end" date,
+  "issue_date" date,
+  "due_date" date,
+  "payment_term" text,
+  "sent_at" timestamptz,
+  "paid_at" timestamptz,
+  "closed_at" timestamptz,
+  "recurring_invoice_id" bigint,
+  "created_at" timestamptz,
+  "updated_at" timestamptz,
+  "paid_date" date,
+  "currency" text,
+  "payment_options" text[],
+  "client_id" bigint,
+  "client_name" text,
+  "estimate_id" bigint,
+  "retainer_id" bigint,
+  "creator_id" bigint,
+  "creator_name" text,
+  "line_items" jsonb,
+  "extra" jsonb,
+  "_seq" bigint NOT NULL,
+  "_observed_at" timestamptz,
+  "_loaded_at" timestamptz NOT NULL,
+  "_deleted_at" timestamptz,
+  PRIMARY KEY ("id", "account_id")
+);
+
+UPDATE "harvest"."invoices" AS t SET "amount" = (CASE WHEN abs(CASE WHEN jsonb_typeof((t.extra -> 'amount')) = 'number' THEN (t.extra -> 'amount')::numeric END) < 1e29 THEN trim_scale(round(CASE WHEN jsonb_typeof((t.extra -> 'amount')) = 'number' THEN (t.extra -> 'amount')::numeric END, 9)) END), extra = nullif(t.extra - 'amount', '{}')
+WHERE t.extra IS NOT NULL AND (CASE WHEN abs(CASE WHEN jsonb_typeof((t.extra -> 'amount')) = 'number' THEN (t.extra -> 'amount')::numeric END) < 1e29 THEN trim_scale(round(CASE WHEN jsonb_typeof((t.extra -> 'amount')) = 'number' THEN (t.extra -> 'amount')::numeric END, 9)) END) IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS "harvest"."invoice_line_items" (
+  "invoice_id" bigint NOT NULL,
+  "account_id" bigint NOT NULL,
+  "ordinal" bigint NOT NULL,
+  "id" bigint,
+  "kind" text,
+  "description" text,
+  "quantity" numeric,
+  "unit_price" numeric,
+  "amount" numeric,
+  "taxed" boolean,
+  "taxed2" boolean,
+  "project_id" bigint,
+  "project_name" text,
+  "project_code" text,
+  "extra" jsonb,
+  PRIMARY KEY ("invoice_id", "account_id", "ordinal")
+);
+
+UPDATE "harvest"."invoice_line_items" AS t SET "description" = (CASE WHEN jsonb_typeof((t.extra -> 'description')) = 'string' THEN ((t.extra -> 'description') #>> '{}') END), extra = nullif(t.extra - 'description', '{}')
+WHERE t.extra IS NOT NULL AND (CASE WHEN jsonb_typeof((t.extra -> 'description')) = 'string' THEN ((t.extra -> 'description') #>> '{}') END) IS NOT NULL;
