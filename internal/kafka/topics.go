@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,9 +29,9 @@ func (e *PolicyError) Error() string {
 // setting is one of a new topic's.
 type setting struct{ name, value string }
 
-// plan is a topic as design §4 wants it. The first setting, cleanup.policy, is the one that is never left out.
+// plan is topics that are alike, as design §4 wants them. The first setting, cleanup.policy, is never left out.
 type plan struct {
-	name       string
+	topics     []string
 	partitions int32
 	replicas   int16
 	settings   []setting
@@ -39,33 +40,28 @@ type plan struct {
 // topicsReady bounds the wait until every broker knows the new topics.
 const topicsReady = 30 * time.Second
 
-func (c Config) plan(stream string) plan {
-	return plan{c.Topic(stream), c.Partitions, c.replicas(), []setting{
-		{"cleanup.policy", "compact"},
-		{"min.compaction.lag.ms", strconv.FormatInt(c.History.Millis(), 10)},
-		{"delete.retention.ms", strconv.FormatInt((7 * 24 * time.Hour).Milliseconds(), 10)},
-		{"message.timestamp.type", "LogAppendTime"},
-		{"unclean.leader.election.enable", "false"},
-	}}
-}
-
-func (c Config) checkpointPlan() plan {
-	return plan{c.CheckpointTopic(), 1, c.replicas(), []setting{
-		{"cleanup.policy", "compact"},
-		{"min.compaction.lag.ms", "0"},
-		{"segment.bytes", strconv.Itoa(16 << 20)},
-		{"segment.ms", strconv.FormatInt(time.Hour.Milliseconds(), 10)},
-		{"message.timestamp.type", "LogAppendTime"},
-		{"unclean.leader.election.enable", "false"},
-	}}
-}
-
 func (c Config) plans(streams []string) []plan {
-	plans := []plan{c.checkpointPlan()}
+	var topics []string
 	for _, s := range streams {
-		plans = append(plans, c.plan(s))
+		topics = append(topics, c.Topic(s))
 	}
-	return plans
+	return []plan{
+		{[]string{c.CheckpointTopic()}, 1, c.replicas(), []setting{
+			{"cleanup.policy", "compact"},
+			{"min.compaction.lag.ms", "0"},
+			{"segment.bytes", strconv.Itoa(16 << 20)},
+			{"segment.ms", strconv.FormatInt(time.Hour.Milliseconds(), 10)},
+			{"message.timestamp.type", "LogAppendTime"},
+			{"unclean.leader.election.enable", "false"},
+		}},
+		{topics, c.Partitions, c.replicas(), []setting{
+			{"cleanup.policy", "compact"},
+			{"min.compaction.lag.ms", strconv.FormatInt(c.History.Millis(), 10)},
+			{"delete.retention.ms", strconv.FormatInt((7 * 24 * time.Hour).Milliseconds(), 10)},
+			{"message.timestamp.type", "LogAppendTime"},
+			{"unclean.leader.election.enable", "false"},
+		}},
+	}
 }
 
 // replicas is -1, the broker's default, where nothing is configured.
@@ -81,37 +77,35 @@ func (c Config) replicas() int16 {
 // them. A topic, old or new, whose cleanup.policy is not exactly compact is a *PolicyError.
 func EnsureTopics(ctx context.Context, cl *kgo.Client, c Config, streams []string) (warnings []string, err error) {
 	adm, plans := kadm.NewClient(cl), c.plans(streams)
-	ids, err := TopicIDs(ctx, cl, names(plans)...)
+	topics := slices.Concat(plans[0].topics, plans[1].topics)
+	ids, err := TopicIDs(ctx, cl, topics...)
 	if err != nil {
 		return nil, err
 	}
-	made := false
 	for _, p := range plans {
-		if _, exists := ids[p.name]; exists {
+		p.topics = slices.DeleteFunc(p.topics, func(t string) bool { _, exists := ids[t]; return exists })
+		if len(p.topics) == 0 {
 			continue
 		}
 		left, err := p.create(ctx, adm)
 		if err != nil {
-			return warnings, fmt.Errorf("creating topic %s: %w", p.name, err)
+			return warnings, err
 		}
 		for _, s := range left {
-			warnings = append(warnings, fmt.Sprintf("topic %s: the broker does not take %s=%s, it was left out", p.name, s.name, s.value))
+			warnings = append(warnings, fmt.Sprintf("topics %s: the broker does not take %s=%s, it was left out", strings.Join(p.topics, ", "), s.name, s.value))
 		}
-		made = true
-	}
-	if made {
-		if err := awaitTopics(ctx, cl, names(plans)); err != nil {
+		if err := awaitTopics(ctx, cl, p.topics); err != nil {
 			return warnings, err
 		}
 	}
-	settings, err := TopicSettings(ctx, cl, names(plans)...)
+	settings, err := TopicSettings(ctx, cl, topics...)
 	if err != nil {
 		return warnings, err
 	}
 	var errs []error
-	for _, p := range plans {
-		if policy := settings[p.name]["cleanup.policy"]; policy != "compact" {
-			errs = append(errs, &PolicyError{p.name, policy})
+	for _, t := range topics {
+		if policy := settings[t]["cleanup.policy"]; policy != "compact" {
+			errs = append(errs, &PolicyError{t, policy})
 		}
 	}
 	return warnings, errors.Join(errs...)
@@ -121,75 +115,87 @@ func EnsureTopics(ctx context.Context, cl *kgo.Client, c Config, streams []strin
 // changes nothing.
 func CheckTopics(ctx context.Context, cl *kgo.Client, c Config, streams []string) ([]string, error) {
 	plans := c.plans(streams)
-	ids, err := TopicIDs(ctx, cl, names(plans)...)
+	ids, err := TopicIDs(ctx, cl, slices.Concat(plans[0].topics, plans[1].topics)...)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := TopicSettings(ctx, cl, slices.Sorted(maps.Keys(ids))...)
 	if err != nil {
 		return nil, err
 	}
 	var differ []string
-	plans = slices.DeleteFunc(plans, func(p plan) bool {
-		_, exists := ids[p.name]
-		if !exists {
-			differ = append(differ, fmt.Sprintf("topic %s does not exist yet", p.name))
-		}
-		return !exists
-	})
-	settings, err := TopicSettings(ctx, cl, names(plans)...)
-	if err != nil {
-		return nil, err
-	}
 	for _, p := range plans {
-		for _, s := range p.settings {
-			if have := settings[p.name][s.name]; have != s.value {
-				differ = append(differ, fmt.Sprintf("topic %s: %s is %q, a new topic would have %q", p.name, s.name, have, s.value))
+		for _, t := range p.topics {
+			if _, exists := ids[t]; !exists {
+				differ = append(differ, fmt.Sprintf("topic %s does not exist yet", t))
+				continue
+			}
+			for _, s := range p.settings {
+				if have := settings[t][s.name]; have != s.value {
+					differ = append(differ, fmt.Sprintf("topic %s: %s is %q, a new topic would have %q", t, s.name, have, s.value))
+				}
 			}
 		}
 	}
 	return differ, nil
 }
 
-// create makes one topic. A dry run finds out what the broker refuses and how many replicas it gives.
+// create makes the topics. A dry run finds out what the broker refuses and how many replicas it gives.
 func (p *plan) create(ctx context.Context, adm *kadm.Client) (left []setting, err error) {
-	resp, refused, err := p.send(ctx, adm.ValidateCreateTopics)
+	replicas, left, err := p.send(ctx, adm.ValidateCreateTopics)
 	if err != nil {
 		return nil, err
 	}
-	left = refused
-	if resp.ReplicationFactor >= 3 {
+	if replicas >= 3 {
 		p.settings = append(p.settings, setting{"min.insync.replicas", "2"})
 	}
-	_, refused, err = p.send(ctx, adm.CreateTopics)
-	if errors.Is(err, kerr.TopicAlreadyExists) { // another instance was quicker
-		err = nil
-	}
-	return append(left, refused...), err
+	_, more, err := p.send(ctx, adm.CreateTopics)
+	return append(left, more...), err
 }
 
 type createTopics func(context.Context, int32, int16, map[string]*string, ...string) (kadm.CreateTopicResponses, error)
 
-// send asks for the topic, each time with one setting less, until the broker finds nothing to refuse. Some managed
-// clusters answer a policy violation for settings they keep to themselves.
-func (p *plan) send(ctx context.Context, request createTopics) (resp kadm.CreateTopicResponse, left []setting, err error) {
+// send asks for the topics, each time with one setting less, until the broker finds none to refuse. Some managed
+// clusters answer a policy violation for settings they keep to themselves. A topic that another instance was quicker
+// to make is as good.
+func (p *plan) send(ctx context.Context, request createTopics) (replicas int16, left []setting, err error) {
 	for {
 		values := map[string]*string{}
 		for _, s := range p.settings {
 			values[s.name] = &s.value
 		}
-		all, err := request(ctx, p.partitions, p.replicas, values, p.name)
+		all, err := request(ctx, p.partitions, p.replicas, values, p.topics...)
 		if err != nil {
-			return resp, left, err
+			return 0, left, fmt.Errorf("creating topics %s: %w", strings.Join(p.topics, ", "), err)
 		}
-		resp = all[p.name]
-		refused := errors.Is(resp.Err, kerr.InvalidConfig) || errors.Is(resp.Err, kerr.PolicyViolation)
-		if !refused || len(p.settings) == 1 {
-			return resp, left, withMessage(resp.Err, resp.ErrMessage)
+		var refusal *kadm.CreateTopicResponse
+		for _, resp := range all.Sorted() {
+			refused := errors.Is(resp.Err, kerr.InvalidConfig) || errors.Is(resp.Err, kerr.PolicyViolation)
+			switch {
+			case refused && len(p.settings) > 1:
+				refusal = &resp
+			case resp.Err != nil && !errors.Is(resp.Err, kerr.TopicAlreadyExists):
+				return 0, left, fmt.Errorf("creating topic %s: %w", resp.Topic, withMessage(resp.Err, resp.ErrMessage))
+			default:
+				replicas = resp.ReplicationFactor
+			}
 		}
-		at := len(p.settings) - 1
-		if named := slices.IndexFunc(p.settings, func(s setting) bool { return strings.Contains(resp.ErrMessage, s.name) }); named > 0 {
-			at = named
+		if refusal == nil {
+			return replicas, left, nil
 		}
-		left = append(left, p.settings[at])
-		p.settings = slices.Delete(p.settings, at, at+1)
+		left = append(left, p.leaveOut(refusal.ErrMessage))
 	}
+}
+
+// leaveOut takes out the setting a refusal names, else the last one.
+func (p *plan) leaveOut(refusal string) setting {
+	at := slices.IndexFunc(p.settings, func(s setting) bool { return strings.Contains(refusal, s.name) })
+	if at < 1 {
+		at = len(p.settings) - 1
+	}
+	out := p.settings[at]
+	p.settings = slices.Delete(p.settings, at, at+1)
+	return out
 }
 
 func withMessage(err error, message string) error {
@@ -227,14 +233,6 @@ func led(t kadm.TopicDetail) bool {
 		}
 	}
 	return t.Err == nil && len(t.Partitions) > 0
-}
-
-func names(plans []plan) []string {
-	var all []string
-	for _, p := range plans {
-		all = append(all, p.name)
-	}
-	return all
 }
 
 // TopicIDs are Kafka's ids of those of the topics that exist. A topic that was deleted and made again has another id.
