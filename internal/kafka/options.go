@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -19,6 +20,10 @@ import (
 
 // clientID names us in the brokers' logs and quotas.
 const clientID = "harveststream"
+
+// metadataAge is how old an answer about topics and leaders may be. The client's default of 5 s is how long a new topic
+// stays unknown to it, and half of what a transaction has to get over a change of leaders.
+const metadataAge = 250 * time.Millisecond
 
 // Options are what every client of these brokers has in common: seeds, network, login, codec. Isolation, transactions
 // and topics are added where a client is made.
@@ -35,6 +40,7 @@ func (c Config) Options() ([]kgo.Opt, error) {
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID(clientID),
 		kgo.SoftwareNameAndVersion(clientID, "1"),
+		kgo.MetadataMinAge(metadataAge),
 		kgo.ProducerBatchCompression(codec),
 		kgo.WithDecompressor(unpack),
 	}
