@@ -317,10 +317,11 @@ func (sh *shadow) rebuild(ctx context.Context) (difference, error) {
 		if err != nil {
 			return err
 		}
-		if more := sh.beyond(withoutBeyond(stored, ends)); len(more) > 0 {
-			if err := sh.readTo(ctx, more); err != nil {
-				return err
-			}
+		if ends, err = sh.ends(ctx); err != nil {
+			return err
+		}
+		if err := sh.readTo(ctx, sh.beyond(within(stored, ends))); err != nil {
+			return err
 		}
 		for _, step := range sh.merge() {
 			tag, err := conn.Exec(ctx, step.sql, step.args...)
@@ -342,11 +343,11 @@ func (sh *shadow) rebuild(ctx context.Context) (difference, error) {
 	return found, err
 }
 
-// withoutBeyond keeps the stored positions that the log really has: a log that was cut (S2) is not read beyond its end.
-func withoutBeyond(stored, ends map[int32]int64) map[int32]int64 {
+// within keeps the stored positions that the log really has: one that was cut (S2) ends before.
+func within(stored, ends map[int32]int64) map[int32]int64 {
 	kept := map[int32]int64{}
 	for number, next := range stored {
-		if _, ok := ends[number]; ok {
+		if next <= ends[number] {
 			kept[number] = next
 		}
 	}

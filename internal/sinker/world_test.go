@@ -81,14 +81,7 @@ func newWorldWith(t testing.TB, opts []kfake.Opt, env ...string) *world {
 	if w.registry, err = kafka.NewRegistry(w.kafka); err != nil {
 		t.Fatal(err)
 	}
-	kopts, err := w.kafka.Options()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w.cl, err = kgo.NewClient(append(kopts, kgo.TransactionalID("test"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ManualFlushing(), kgo.MaxBufferedRecords(1<<20))...); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.cl.Close)
+	w.connect()
 	if w.db, err = pgx.Connect(t.Context(), w.url); err != nil {
 		t.Fatal(err)
 	}
@@ -96,6 +89,19 @@ func newWorldWith(t testing.TB, opts []kfake.Opt, env ...string) *world {
 	w.sql("SET TimeZone = 'UTC'")
 	w.deps = sinker.Deps{Log: slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelInfo})), Stdout: io.Discard}
 	return w
+}
+
+// connect makes a new producing client.
+func (w *world) connect() {
+	w.t.Helper()
+	opts, err := w.kafka.Options()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if w.cl, err = kgo.NewClient(append(opts, kgo.TransactionalID("test"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ManualFlushing(), kgo.MaxBufferedRecords(1<<20))...); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(w.cl.Close)
 }
 
 // config is the configuration of this world, with further variables on top.
@@ -516,3 +522,5 @@ func (w *world) equal(got map[string]string, want map[string]string) {
 		}
 	}
 }
+
+var quiet = slog.New(slog.DiscardHandler)
