@@ -524,3 +524,10 @@ func (w *world) equal(got map[string]string, want map[string]string) {
 }
 
 var quiet = slog.New(slog.DiscardHandler)
+
+// failing is a network that is away.
+type failing struct{}
+
+func (failing) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, fmt.Errorf("no route to host")
+}

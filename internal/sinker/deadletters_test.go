@@ -1,0 +1,176 @@
+package sinker_test
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"harveststream/internal/ops"
+	"harveststream/internal/sinker"
+	"harveststream/pkg/schema"
+)
+
+// poison are records that cannot be applied, by the word that their reason holds.
+func (w *world) poison() map[string]*kgo.Record {
+	tasks := stream(w.t, "tasks")
+	good := func() *kgo.Record {
+		v := version{stream: tasks, id: 1000, row: row{"name": "poison"}}
+		return w.record(&v)
+	}
+	change := func(f func(r *kgo.Record)) *kgo.Record {
+		r := good()
+		f(r)
+		return r
+	}
+	other := version{stream: stream(w.t, "roles"), id: 1000, row: row{}}
+	foreign := w.record(&other)
+	return map[string]*kgo.Record{
+		"has no schema id":  change(func(r *kgo.Record) { r.Value = []byte{} }),
+		"begins with byte":  change(func(r *kgo.Record) { r.Value = []byte(`{"id": 1}`) }),
+		"out of range":      change(func(r *kgo.Record) { r.Value = []byte{0, 0, 0, 0, 0, 1} }),
+		"unknown to the":    change(func(r *kgo.Record) { r.Value = []byte{0, 0, 1, 0, 0, 1} }),
+		"is of Role":        change(func(r *kgo.Record) { r.Value = foreign.Value }),
+		"malformed":         change(func(r *kgo.Record) { r.Value = r.Value[:len(r.Value)-3] }),
+		"bytes follow":      change(func(r *kgo.Record) { r.Value = append(slices.Clone(r.Value), 0) }),
+		"parsing key":       change(func(r *kgo.Record) { r.Key = []byte("key") }),
+		"is another one":    change(func(r *kgo.Record) { r.Key = schema.AppendKey(nil, 1, 999, account) }),
+		"is missing":        change(func(r *kgo.Record) { r.Headers = nil }),
+		"no number from 1":  change(func(r *kgo.Record) { r.Headers[1].Value = []byte("x") }),
+		"though the header": change(func(r *kgo.Record) { r.Headers[1].Value = []byte("123456") }),
+		"invalid input syntax for type json": func() *kgo.Record {
+			v := version{stream: tasks, id: 1000, row: row{"extra": "{no json"}}
+			return w.record(&v)
+		}(),
+	}
+}
+
+// TestDeadLetters: each kind of poison is set aside with its reason and coordinates, once, and what lies around it is applied (S5).
+func TestDeadLetters(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "KAFKA_HISTORY=0")
+	w.topics(1, "tasks")
+	tasks := stream(t, "tasks")
+	for reason, rec := range w.poison() {
+		before := version{stream: tasks, id: 1, row: row{"name": reason}}
+		after := version{stream: tasks, id: 2, row: row{"name": reason}}
+		w.produce(kgo.TryCommit, w.record(&before), rec, w.record(&after))
+		w.drain()
+		if n := one[int](w, "SELECT count(*) FROM harvest.tasks WHERE name = $1", reason); n != 2 {
+			t.Errorf("%s: %d of two rows around it", reason, n)
+		}
+		if n := one[int](w, "SELECT count(*) FROM harvest._dead_letters WHERE reason LIKE '%' || $1 || '%' AND value = $2 AND topic = 'harvest.tasks'", reason, rec.Value); n != 1 {
+			t.Errorf("%s: %d dead letters: %s", reason, n, one[string](w, "SELECT reason FROM harvest._dead_letters ORDER BY id DESC LIMIT 1"))
+		}
+	}
+	n := one[int](w, "SELECT count(*) FROM harvest._dead_letters")
+	w.sql("UPDATE harvest._offsets SET next = 0")
+	w.drain()
+	if again := one[int](w, "SELECT count(*) FROM harvest._dead_letters"); again != n || one[int](w, "SELECT count(*) FROM harvest.tasks") != 2 {
+		t.Errorf("%d dead letters after a replay, not %d", again, n)
+	}
+	var out bytes.Buffer
+	deps := w.deps
+	deps.Stdout = &out
+	if err := sinker.ListDeadLetters(t.Context(), w.cfg, deps, 0); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(out.String(), "\n"); lines != n+1 {
+		t.Errorf("the list has %d lines", lines)
+	}
+	id := one[int64](w, "SELECT id FROM harvest._dead_letters WHERE reason LIKE '%type json%'")
+	if err := sinker.ShowDeadLetter(t.Context(), w.cfg, deps, id); err != nil || !strings.Contains(out.String(), `{no json`) {
+		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+// TestConstraint: rows that a user's own constraint refuses are found one by one, in the merge too, and can be applied later.
+func TestConstraint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	tasks := stream(t, "tasks")
+	w.drain()
+	w.sql("ALTER TABLE harvest.tasks ADD CHECK (name <> 'refused')")
+	batch := func(text string) {
+		var list []version
+		for id := range int64(30) {
+			v := version{stream: tasks, id: id + 1, row: row{"name": text}}
+			if id == 17 {
+				v.row["name"] = "refused"
+			}
+			list = append(list, v)
+		}
+		w.publish(list...)
+		w.drain()
+	}
+	batch("first")
+	batch("second")
+	if n := one[int](w, "SELECT count(*) FROM harvest.tasks WHERE name = 'second'"); n != 29 {
+		t.Errorf("%d rows", n)
+	}
+	if got := one[string](w, `SELECT string_agg("offset"::text, ' ' ORDER BY id) FROM harvest._dead_letters`); got != "17 48" {
+		t.Errorf("dead letters at %s", got)
+	}
+	w.sql("ALTER TABLE harvest.tasks DROP CONSTRAINT tasks_name_check")
+	if err := sinker.ReplayDeadLetters(t.Context(), w.cfg, w.deps, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := one[string](w, "SELECT name || _seq FROM harvest.tasks WHERE id = 18"); got != "refused48" {
+		t.Errorf("row 18 is %s", got)
+	}
+	if n := one[int](w, "SELECT count(*) FROM harvest._dead_letters"); n != 0 {
+		t.Errorf("%d dead letters left", n)
+	}
+}
+
+// TestSystemic: a hundred dead letters are no accident: the sinker stops before they are passed over, and a restart does not help (S5).
+func TestSystemic(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	tasks := stream(t, "tasks")
+	for n := range 150 {
+		v := version{stream: tasks, id: int64(n + 1), row: row{}}
+		rec := w.record(&v)
+		rec.Value = rec.Value[:8]
+		w.produce(kgo.TryCommit, rec)
+	}
+	code, text := w.exitOf(w.cfg)
+	if code != ops.ExitData || !strings.Contains(text, "no accident") {
+		t.Errorf("exit %d: %s", code, text)
+	}
+	if code, _ := w.exitOf(w.cfg); code != ops.ExitData {
+		t.Errorf("the second run exits %d", code)
+	}
+	if n := one[int](w, "SELECT count(*) FROM harvest._dead_letters"); n >= 100 {
+		t.Errorf("%d dead letters", n)
+	}
+}
+
+// TestForeignDDL: a table that no longer fits stops its stream and guesses nothing; a missing right is said as one.
+func TestForeignDDL(t *testing.T) {
+	t.Parallel()
+	for ddl, want := range map[string]int{
+		"ALTER TABLE harvest.tasks ALTER name TYPE varchar(3)": ops.ExitConfig,
+		"ALTER TABLE harvest.tasks RENAME _seq TO x":           ops.ExitConfig,
+		"ALTER TABLE harvest.tasks DROP CONSTRAINT tasks_pkey": ops.ExitConfig,
+		"ALTER TABLE harvest.tasks RENAME name TO name2":       ops.ExitOK, // widening makes it again
+	} {
+		w := newWorld(t)
+		w.topics(1, "tasks")
+		tasks := stream(t, "tasks")
+		w.publish(version{stream: tasks, id: 1, row: row{"name": "one"}})
+		w.drain()
+		w.sql(ddl)
+		w.publish(version{stream: tasks, id: 1, row: row{"name": "second"}})
+		if code, text := w.exitOf(w.cfg); code != want {
+			t.Errorf("%s: exit %d, not %d: %s", ddl, code, want, text)
+		}
+		if n := one[int](w, "SELECT count(*) FROM harvest._dead_letters"); n != 0 {
+			t.Errorf("%s: %d dead letters", ddl, n)
+		}
+	}
+}
