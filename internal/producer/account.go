@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"harveststream/internal/ops"
@@ -22,7 +23,6 @@ type account struct {
 	changed bool // the last reading showed other permissions than the one before
 	modules map[string]bool
 	drift   time.Duration // the server's clock minus ours
-	kept    bool
 }
 
 type me struct {
@@ -37,7 +37,7 @@ const administrator = "administrator"
 func readAccount(ctx context.Context, cl *harvest.Client, id int64) (account, error) {
 	var a account
 	err := cl.Do(ctx, harvest.Request{Path: "company"}, func(r *harvest.Response) error {
-		a.drift, a.kept = time.Until(r.Now), true
+		a.drift = time.Until(r.Now)
 		return a.readCompany(r.Body)
 	})
 	switch {
@@ -48,7 +48,7 @@ func readAccount(ctx context.Context, cl *harvest.Client, id int64) (account, er
 		return a, fmt.Errorf("reading the account: %w", err)
 	}
 	err = cl.Do(ctx, harvest.Request{Path: "users/me"}, func(r *harvest.Response) error {
-		a.drift, a.kept = time.Until(r.Now), true
+		a.drift = time.Until(r.Now)
 		return a.readMe(r.Body)
 	})
 	if harvest.IsNotFound(err) {
@@ -71,14 +71,11 @@ func reachable(ctx context.Context, cl *harvest.Client) string {
 	if err != nil || len(accounts) == 0 {
 		return "; the ids a token reaches are shown where it was made"
 	}
-	text := "; it reaches"
+	names := make([]string, len(accounts))
 	for i, a := range accounts {
-		if i > 0 {
-			text += ","
-		}
-		text += fmt.Sprintf(" %d (%s)", a.ID, a.Product)
+		names[i] = fmt.Sprintf("%d (%s)", a.ID, a.Product)
 	}
-	return text + ", of which only harvest accounts serve here"
+	return "; it reaches " + strings.Join(names, ", ") + ", of which only harvest accounts serve here"
 }
 
 func (a *account) readCompany(body []byte) error {

@@ -33,6 +33,7 @@ type engine struct {
 	byName, byTopic map[string]*stream
 	keyID           int // schema id of every key
 	checkpointTopic string
+	limits          kafka.Limits // the topics' max.message.bytes
 
 	queues   [classes][]*answer // waiting for a free worker and the limiter
 	served   int                // requests given out, for turns

@@ -3,6 +3,7 @@ package producer
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,11 +19,11 @@ const (
 	maxWalks  = 3 // a walk that is not clean is walked again, twice at most (P6)
 )
 
-// query is the list of a stream with some filters.
+// query is the list of a stream with some filters: names and values in turn.
 func (s *stream) query(filters ...string) harvest.Request {
 	q := url.Values{"per_page": {strconv.Itoa(s.pageSize)}}
-	for i := 0; i < len(filters); i += 2 {
-		q.Set(filters[i], filters[i+1])
+	for pair := range slices.Chunk(filters, 2) {
+		q.Set(pair[0], pair[1])
 	}
 	return harvest.Request{Path: s.Path, Query: q}
 }

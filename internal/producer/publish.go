@@ -35,19 +35,12 @@ type change struct {
 	now   time.Time // the server's clock when it answered
 }
 
-// headerOverhead is more than the key, headers and framing of a record take beside its value.
-const headerOverhead = 512
-
 // publish makes the changes of one answer and the checkpoints of their streams one transaction (P2); progress is called once
 // nothing but Kafka can fail any more, to move what the checkpoints say. Without changes the checkpoints are only marked, and
 // written twice a minute. The error is fatal, except a *blockError for a record too large for its topic.
 func (e *engine) publish(changes []change, progress func(), touched ...*stream) error {
-	for i := range changes {
-		c := &changes[i]
-		if c.rec != nil && len(c.rec.Body)+headerOverhead > c.s.maxBytes {
-			return &blockError{stream: c.s, reason: fmt.Sprintf("record %d of %s has %d bytes, more than %s takes (max.message.bytes %d): raise it on the topic",
-				c.id, c.s.Name, len(c.rec.Body), c.s.topic, c.s.maxBytes)}
-		}
+	if err := e.fits(changes); err != nil {
+		return err
 	}
 	if progress != nil {
 		progress()
@@ -68,6 +61,19 @@ func (e *engine) publish(changes []change, progress func(), touched ...*stream) 
 	}
 	for i := range changes {
 		e.remember(&changes[i], records[i])
+	}
+	return nil
+}
+
+// fits finds a record that its topic will not take before anything is produced (P2).
+func (e *engine) fits(changes []change) error {
+	const overhead = 512 // more than key, headers and the two last fields take
+	for i := range changes {
+		c := &changes[i]
+		if limit := e.limits.Of(c.s.topic); c.rec != nil && len(c.rec.Body)+overhead > limit {
+			return &blockError{stream: c.s, reason: fmt.Sprintf("record %d has %d bytes, more than %s takes: raise the topic's max.message.bytes (%d)",
+				c.id, len(c.rec.Body), c.s.topic, limit)}
+		}
 	}
 	return nil
 }
@@ -146,17 +152,13 @@ func (e *engine) remember(c *change, r *kgo.Record) {
 	s := c.s
 	old := s.index.get(c.id)
 	next := entry{id: c.id, seq: seqOf(r), stamp: c.stamp, req: c.req, day: noDay}
-	switch {
-	case c.rec == nil:
-		next.flags = flagGone
-		if old != nil {
-			next.owner, next.day = old.owner, old.day
-		}
-	default:
+	if c.rec != nil {
 		next.hash, next.owner, next.day = c.rec.Hash, ownerOf(s, c.rec), dayOf(c.rec)
 		if c.rec.Running {
 			next.flags = flagRunning
 		}
+	} else if next.flags = flagGone; old != nil {
+		next.owner, next.day = old.owner, old.day
 	}
 	moved := old == nil || old.gone() || c.stamp > old.stamp
 	s.index.put(next)

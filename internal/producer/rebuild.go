@@ -88,9 +88,9 @@ func (r *rebuild) add(ctx context.Context, rec *kgo.Record) error {
 	where := func(err error) error {
 		return fmt.Errorf("%s partition %d offset %d: %w", rec.Topic, rec.Partition, rec.Offset, err)
 	}
-	keyID, id, account, err := schema.ParseKey(rec.Key)
-	if err != nil || account != r.account {
-		return nil // not ours: another account's, or another writer's (the sinker sets such records aside)
+	keyID, id, account, foreign := schema.ParseKey(rec.Key)
+	if foreign != nil || account != r.account {
+		return nil //nolint:nilerr // another account's, or another writer's: the sinker sets such records aside
 	}
 	if keyID != r.keyID {
 		return ops.Fail(ops.ExitConfig, where(fmt.Errorf("its key carries schema id %d, the registry gives the key schema id %d: compaction would take them for two keys. "+

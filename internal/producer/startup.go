@@ -42,9 +42,9 @@ func (p *Producer) start(ctx context.Context) (*engine, error) {
 	if err := p.schemas(ctx, e); err != nil {
 		return nil, err
 	}
-	e.beat = kafka.Heartbeat{Account: p.cfg.AccountID, Host: host(), PID: os.Getpid(), Nonce: rand.Text(), Version: p.Version, Command: p.command, Started: time.Now().UTC()}
+	e.beat = kafka.Heartbeat{Account: p.cfg.AccountID, Host: host(), PIDSpace: pidSpace(), PID: os.Getpid(), Nonce: rand.Text(), Version: p.Version, Command: p.command, Started: time.Now().UTC()}
 	sentinel := e.heartbeat(false)
-	e.writer, err = kafka.StartWriter(ctx, opts, p.cfg.Kafka.TransactionalID(p.cfg.AccountID), sentinel)
+	e.writer, err = kafka.StartWriter(ctx, append(slices.Clone(opts), e.limits.Option()), p.cfg.Kafka.TransactionalID(p.cfg.AccountID), sentinel)
 	if err != nil {
 		return nil, fmt.Errorf("becoming the writer of account %d: %w", p.cfg.AccountID, err)
 	}
@@ -78,12 +78,11 @@ func (p *Producer) topics(ctx context.Context, cl *kgo.Client, e *engine) error 
 	if err != nil {
 		return fmt.Errorf("asking for the topics' ids: %w", err)
 	}
-	limits, err := kafka.MaxMessageBytes(ctx, cl, topics...)
-	if err != nil {
+	if e.limits, err = kafka.MaxMessageBytes(ctx, cl, append(topics, e.checkpointTopic)...); err != nil {
 		return fmt.Errorf("asking for the topics' limits: %w", err)
 	}
 	for _, s := range e.streams {
-		s.topicID, s.maxBytes = kafka.TopicIDText(ids[s.topic]), limits[s.topic]
+		s.topicID = kafka.TopicIDText(ids[s.topic])
 	}
 	return nil
 }
@@ -236,10 +235,11 @@ func (p *Producer) readCheckpoints(ctx context.Context, opts []kgo.Opt, to int64
 		return last, nil, at, nil
 	}
 	err := kafka.ReadTo(ctx, opts, []kafka.Target{{Topic: topic, From: kafka.FromStart, To: to}}, func(r *kgo.Record) error {
-		account, stream, writer, err := kafka.ParseCheckpointKey(r.Key)
-		if err != nil || account != p.cfg.AccountID || r.Offset >= to {
-			return nil // another account's
+		account, stream, writer, foreign := kafka.ParseCheckpointKey(r.Key)
+		if foreign != nil || account != p.cfg.AccountID || r.Offset >= to {
+			return nil //nolint:nilerr // another account's, or nobody's
 		}
+		var err error
 		switch {
 		case r.Value == nil:
 			delete(last, stream)
@@ -274,10 +274,10 @@ func (p *Producer) committed(ctx context.Context, cl *kgo.Client, opts []kgo.Opt
 	return p.readCheckpoints(ctx, opts, end.Offset)
 }
 
-// deadHere says whether a heartbeat was left by a process of this host that no longer runs. A process of our own number is ourselves
-// before a restart in a container.
+// deadHere says whether a heartbeat was left by a process of this host that no longer runs. Only processes of the same number space can be
+// asked about: two containers both have a process 1. One of our own number was there before us.
 func deadHere(h *kafka.Heartbeat) bool {
-	if h.Host != host() {
+	if h.Host != host() || h.PIDSpace != pidSpace() {
 		return false
 	}
 	return h.PID == os.Getpid() || errors.Is(syscall.Kill(h.PID, 0), syscall.ESRCH)
@@ -292,6 +292,15 @@ func hostname() string {
 		return "unknown"
 	}
 	return name
+}
+
+// pidSpace names the space process numbers are counted in, "" where the system has one only.
+func pidSpace() string {
+	space, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return ""
+	}
+	return space
 }
 
 // heartbeat is the writer's sign of life; its first one is the sentinel, a sign-off its last (P1).

@@ -16,7 +16,6 @@ type stream struct {
 	topic    string
 	topicID  string
 	valueID  int // schema id of its values
-	maxBytes int // the topic's max.message.bytes
 	pageSize int
 	interval time.Duration
 	whole    bool // read whole at every pass: mode full-refresh, or nothing else is possible

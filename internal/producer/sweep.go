@@ -73,6 +73,12 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 		return err
 	}
 	explained, others := e.explain(s, missing)
+	if len(others) > brakeFloor {
+		if err := e.askOwners(t, s, others); err != nil {
+			return err
+		}
+		explained, others = e.explain(s, s.living(missing))
+	}
 	if !e.mayDelete(s, len(explained), len(others)) {
 		others = nil
 	}
@@ -125,6 +131,31 @@ func (e *engine) explain(s *stream, missing []int64) (explained, others []int64)
 		others = append(others, id)
 	}
 	return explained, others
+}
+
+// askOwners asks for the parents of many unexplained candidates: a project that was deleted a moment ago may not have been noticed yet.
+func (e *engine) askOwners(t *task, s *stream, ids []int64) error {
+	owners := e.byName[s.OwnerStream]
+	if owners == nil || owners.blocked != nil {
+		return nil
+	}
+	asked := map[int64]bool{}
+	for _, id := range ids {
+		o := owners.index.get(s.index.get(id).owner)
+		if o == nil || o.gone() || asked[o.id] || len(asked) == brakeFloor {
+			continue
+		}
+		asked[o.id] = true
+		if err := e.confirm(t, owners, o.id, bySweep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// living keeps the keys that were not deleted meanwhile.
+func (s *stream) living(ids []int64) []int64 {
+	return slices.DeleteFunc(ids, func(id int64) bool { return s.index.get(id).gone() })
 }
 
 // confirmAll returns which candidates are really gone: a GET for each other one (or, of very many, a second list), one in twenty of
