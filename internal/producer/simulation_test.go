@@ -51,6 +51,8 @@ type cut struct {
 	mu     sync.Mutex
 	conns  []net.Conn
 	writes int // until it tears; -1 never
+	total  int // so far
+	onTear func()
 	after  bool
 	torn   bool
 }
@@ -86,6 +88,9 @@ func (c *cut) tear() {
 
 func (c *cut) tearNow() {
 	c.torn = true
+	if c.onTear != nil {
+		c.onTear()
+	}
 	for _, conn := range c.conns {
 		conn.Close()
 	}
@@ -106,6 +111,7 @@ type cutConn struct {
 func (c *cutConn) Write(b []byte) (int, error) {
 	c.c.mu.Lock()
 	last := false
+	c.c.total++
 	if c.c.writes > 0 {
 		c.c.writes--
 		last = c.c.writes == 0

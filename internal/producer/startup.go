@@ -33,18 +33,21 @@ func (p *Producer) start(ctx context.Context) (*engine, error) {
 	}
 	defer cl.Close()
 	e := p.newEngine(ctx)
-	if err := p.topics(ctx, cl, e); err != nil {
+	if err := within(ctx, func(ctx context.Context) error { return p.topics(ctx, cl, e) }); err != nil {
 		return nil, err
 	}
 	if err := p.mayBegin(ctx, cl, opts); err != nil {
 		return nil, err
 	}
-	if err := p.schemas(ctx, e); err != nil {
+	if err := within(ctx, func(ctx context.Context) error { return p.schemas(ctx, e) }); err != nil {
 		return nil, err
 	}
 	e.beat = kafka.Heartbeat{Account: p.cfg.AccountID, Host: host(), PIDSpace: pidSpace(), PID: os.Getpid(), Nonce: rand.Text(), Version: p.Version, Command: p.command, Started: time.Now().UTC()}
 	sentinel := e.heartbeat(false)
-	e.writer, err = kafka.StartWriter(ctx, append(slices.Clone(opts), e.limits.Option()), p.cfg.Kafka.TransactionalID(p.cfg.AccountID), sentinel)
+	err = within(ctx, func(ctx context.Context) (err error) {
+		e.writer, err = kafka.StartWriter(ctx, append(slices.Clone(opts), e.limits.Option()), p.cfg.Kafka.TransactionalID(p.cfg.AccountID), sentinel)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("becoming the writer of account %d: %w", p.cfg.AccountID, err)
 	}
@@ -55,6 +58,15 @@ func (p *Producer) start(ctx context.Context) (*engine, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// stepTimeout bounds each step of a start but the reading of topics: a client tries again and again what does not answer.
+const stepTimeout = time.Minute
+
+func within(ctx context.Context, step func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	return step(ctx)
 }
 
 // topics makes and checks the topics and learns their ids and limits (design §4).
