@@ -15,6 +15,7 @@ import (
 
 // Headers of a record (design §4).
 const (
+	headerOp       = "harvest-op"
 	headerSeq      = "harvest-seq"
 	headerObserved = "harvest-observed-at"
 )
@@ -23,6 +24,7 @@ const (
 type entry struct {
 	account, id, seq int64
 	tombstone        bool
+	created          bool // its writer knew no such object before
 	schemaID         int
 	body             []byte // Avro bytes; aliases the record
 	at               int64  // tombstones: when the object was found gone, PostgreSQL's microseconds
@@ -36,7 +38,7 @@ func readEntry(rec *kgo.Record) (entry, error) {
 	if _, e.id, e.account, err = schema.ParseKey(rec.Key); err != nil {
 		return e, err
 	}
-	if e.seq, err = seqOf(rec); err != nil {
+	if err = e.readHeaders(); err != nil {
 		return e, err
 	}
 	if e.tombstone {
@@ -47,19 +49,25 @@ func readEntry(rec *kgo.Record) (entry, error) {
 	return e, err
 }
 
-// seqOf is the record's rank, which every record of our producer has as a header.
-func seqOf(rec *kgo.Record) (int64, error) {
-	for i := range rec.Headers {
-		if rec.Headers[i].Key != headerSeq {
-			continue
+// readHeaders reads the record's rank, which every record of our producer has, and whether it is the object's first.
+func (e *entry) readHeaders() error {
+	for i := range e.rec.Headers {
+		h := &e.rec.Headers[i]
+		switch h.Key {
+		case headerOp:
+			e.created = string(h.Value) == "create"
+		case headerSeq:
+			seq, err := strconv.ParseInt(string(h.Value), 10, 64)
+			if err != nil || seq < 1 {
+				return fmt.Errorf("header %s is %.40q, no number from 1", headerSeq, h.Value)
+			}
+			e.seq = seq
 		}
-		seq, err := strconv.ParseInt(string(rec.Headers[i].Value), 10, 64)
-		if err != nil || seq < 1 {
-			return 0, fmt.Errorf("header %s is %.40q, no number from 1", headerSeq, rec.Headers[i].Value)
-		}
-		return seq, nil
 	}
-	return 0, errors.New("header " + headerSeq + " is missing")
+	if e.seq == 0 {
+		return errors.New("header " + headerSeq + " is missing")
+	}
+	return nil
 }
 
 // observedOf is when the record's object was read; the record's own time where it does not say.

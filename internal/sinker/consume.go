@@ -333,21 +333,11 @@ func (c *consumer) session(ctx context.Context, s *serving, began func()) error 
 		})
 	}()
 	p.log.Info("reading", "topic", p.topic, "from", p.next)
-	for {
-		t, err := in.take(ctx)
-		if err != nil {
-			return err
-		}
-		err = p.apply(ctx, t)
-		c.budget.add(-t.bytes)
-		clear(t.recs)
-		if err != nil {
-			return err
-		}
+	return p.work(ctx, in, func() {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.next, s.atEnd = p.next, p.atEnd
-		s.mu.Unlock()
-	}
+	})
 }
 
 // watch gives signs of life and looks for what fetching does not show: a raised fence, another topic, an end long not reached (S1, S2,

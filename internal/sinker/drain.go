@@ -235,26 +235,14 @@ func (d *drain) readError(err error) error {
 	return err
 }
 
-// work applies one partition to its end.
+// work applies one partition to its end; what stops it does not stop the others.
 func (d *drain) work(ctx context.Context, part *draining) error {
-	for {
-		t, err := part.in.take(ctx)
-		if err != nil {
-			return err
-		}
-		if t.to > part.p.next {
-			err = part.p.apply(ctx, t)
-		}
-		d.budget.add(-t.bytes)
-		clear(t.recs)
-		if d.stop(err) {
-			part.in.close()
-			return nil
-		}
-		if err != nil || t.last {
-			return err
-		}
+	err := part.p.work(ctx, part.in, func() {})
+	if d.stop(err) {
+		part.in.close()
+		return nil
 	}
+	return err
 }
 
 // show signs the ends that were reached (S8), makes sure that everything is on the server's disk, and commits the group's offsets for lag

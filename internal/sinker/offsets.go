@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,24 +44,30 @@ func (s seqs) highest() map[int64]int64 {
 // after are the marks after these records, and how many records are missing among them by account (S9): a seq was skipped, and the
 // record before the hole is younger than history, so that compaction cannot have taken what is missing.
 func (s seqs) after(entries []entry, history kafka.History, now time.Time) (seqs, map[int64]int64) {
-	next := make(seqs, len(s))
-	for account, mark := range s {
-		next[account] = mark
+	next := maps.Clone(s)
+	if next == nil {
+		next = seqs{}
 	}
 	var gaps map[int64]int64
-	for i := range entries {
-		e := &entries[i]
-		last, known := next[e.account]
-		if e.seq <= last.Seq {
-			continue
-		}
-		if known && e.seq > last.Seq+1 && kept(last.At, history, now) {
-			if gaps == nil {
-				gaps = map[int64]int64{}
+	for i := 0; i < len(entries); {
+		account := entries[i].account
+		last, known := next[account]
+		for ; i < len(entries) && entries[i].account == account; i++ { // nearly always all of them
+			e := &entries[i]
+			if e.seq <= last.Seq {
+				continue
 			}
-			gaps[e.account] += e.seq - last.Seq - 1
+			if known && e.seq > last.Seq+1 && kept(last.At, history, now) {
+				if gaps == nil {
+					gaps = map[int64]int64{}
+				}
+				gaps[account] += e.seq - last.Seq - 1
+			}
+			last, known = seqMark{e.seq, e.rec.Timestamp}, true
 		}
-		next[e.account] = seqMark{e.seq, e.rec.Timestamp}
+		if known {
+			next[account] = last
+		}
 	}
 	return next, gaps
 }

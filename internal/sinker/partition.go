@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,22 +32,74 @@ type partition struct {
 
 // portion is what one transaction applies: the records [from, to) of a partition.
 type portion struct {
-	seen    []entry // every record with key and seq
-	entries []entry // those to apply
+	seen    []entry  // every record with key and seq
+	entries []entry  // those to apply
+	changes []change // folded; nil: not yet
 	letters []deadLetter
+	taken   taken
+	err     error // what stops the topic, found while reading
 	to      int64
 	atEnd   time.Time
 }
 
-// apply applies records and returns when they are committed; it waits for a database that is away as long as ctx lasts.
-func (p *partition) apply(ctx context.Context, t taken) error {
-	part := portion{to: t.to, atEnd: t.atEnd}
+// work applies what comes through an intake: to its end, or until ctx ends or something stops it. While one portion is written, the
+// next is read and folded.
+func (p *partition) work(ctx context.Context, in *intake, applied func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ahead := make(chan portion)
+	var ended error
+	go func() {
+		defer close(ahead)
+		for {
+			t, err := in.take(ctx)
+			if err != nil {
+				ended = err
+				return
+			}
+			part := p.read(t)
+			select {
+			case ahead <- part:
+			case <-ctx.Done():
+				p.release(in, part)
+				ended = ctx.Err()
+				return
+			}
+			if t.last {
+				return
+			}
+		}
+	}()
+	for part := range ahead {
+		err := part.err
+		if err == nil && part.to > p.next {
+			err = p.apply(ctx, part)
+		}
+		p.release(in, part)
+		if err != nil {
+			return err
+		}
+		applied()
+	}
+	return ended
+}
+
+// release gives back the memory of records that are done with.
+func (p *partition) release(in *intake, part portion) {
+	in.budget.add(-part.taken.bytes)
+	clear(part.taken.recs)
+}
+
+// read reads records as far as it takes to fold them.
+func (p *partition) read(t taken) portion {
+	part := portion{taken: t, to: t.to, atEnd: t.atEnd, seen: make([]entry, 0, len(t.recs))}
 	for _, rec := range t.recs {
 		if rec.Attrs.IsControl() {
 			continue
 		}
 		if rec.Key == nil {
-			return &stopError{p.table.stream.Name, ops.ExitData, fmt.Errorf("the record at offset %d has no key: this is not a topic of the producer's", rec.Offset)}
+			part.err = &stopError{p.table.stream.Name, ops.ExitData, fmt.Errorf("the record at offset %d has no key: this is not a topic of the producer's", rec.Offset)}
+			return part
 		}
 		e, err := readEntry(rec)
 		if err != nil {
@@ -56,6 +109,19 @@ func (p *partition) apply(ctx context.Context, t taken) error {
 		part.seen = append(part.seen, e)
 	}
 	part.entries = part.seen
+	part.fold(p.table.soft)
+	return part
+}
+
+// fold reduces the entries to changes, unless that is done already.
+func (part *portion) fold(soft bool) {
+	if part.changes == nil {
+		part.changes = fold(make([]change, 0, len(part.entries)), slices.Clone(part.entries), soft)
+	}
+}
+
+// apply applies a portion and returns when it is committed; it waits for a database that is away as long as ctx lasts.
+func (p *partition) apply(ctx context.Context, part portion) error {
 	wait := newBackoff()
 	for {
 		bad, err := p.writers.ready(ctx, p.table, part.entries)
@@ -89,7 +155,7 @@ func (part *portion) exclude(bad map[int64]string) {
 			kept = append(kept, e)
 		}
 	}
-	part.entries = kept
+	part.entries, part.changes = kept, nil
 }
 
 // commit runs the transaction until it is done, by what its errors ask for.
@@ -180,8 +246,8 @@ func divideSeen(seen []entry, middle int64) (before, after []entry) {
 func (p *partition) try(ctx context.Context, part portion, staged bool) error {
 	began := time.Now()
 	marks, gaps := p.seqs.after(part.seen, p.cfg.Kafka.History, began)
-	b := &batch{highest: p.seqs.highest(), staged: staged, now: began}
-	b.changes = fold(nil, append([]entry(nil), part.entries...), p.table.soft)
+	part.fold(p.table.soft)
+	b := &batch{changes: part.changes, highest: p.seqs.highest(), staged: staged, now: began}
 	if len(part.letters) > 0 {
 		if err := p.brake.allow(began, len(part.entries)+len(part.letters), len(part.letters)); err != nil {
 			return err

@@ -49,7 +49,7 @@ func (e *badRowsError) Error() string {
 }
 
 // probe asks which keys have rows, and which of those that may be replays were deleted (recipes: this is the path of first load and
-// replay alike).
+// replay alike). A new record that says its object is new is believed: if it errs, the duplicate key sends the batch through the stage.
 func (w *writer) probe(ctx context.Context, conn *pgx.Conn, b *batch) error {
 	text := w.sql.probe
 	if w.locked {
@@ -57,12 +57,21 @@ func (w *writer) probe(ctx context.Context, conn *pgx.Conn, b *batch) error {
 	}
 	for from, to := range accounts(b.changes) {
 		part := b.changes[from:to]
-		ids, old := make([]int64, len(part)), []int64(nil)
+		highest := b.highest[part[0].account]
+		ids, old := make([]int64, 0, len(part)), []int64(nil)
 		for i := range part {
-			ids[i] = part[i].id
-			if low := part[i].lowest(); low <= b.highest[part[i].account] {
-				old = append(old, part[i].id)
+			c := &part[i]
+			c.found, c.had, c.dead = false, 0, 0
+			replay := c.lowest() <= highest
+			if replay {
+				old = append(old, c.id)
 			}
+			if replay || b.staged || !c.up.created || c.gone > 0 {
+				ids = append(ids, c.id)
+			}
+		}
+		if len(ids) == 0 {
+			continue
 		}
 		err := scanRanks(ctx, conn, text, []any{part[0].account, ids}, func(id, seq, _ int64) {
 			if c := find(part, id); c != nil {

@@ -173,16 +173,15 @@ func sameSchema(a, b string) bool {
 // offset with the reason.
 func (w *writers) ready(ctx context.Context, t *table, entries []entry) (map[int64]string, error) {
 	var bad map[int64]string
-	results := map[int]error{}
+	last, err := 0, error(nil) // ids are from 1; neighbours have the same
 	for i := range entries {
 		e := &entries[i]
 		if e.tombstone {
 			continue
 		}
-		err, met := results[e.schemaID]
-		if !met {
-			_, err = w.plan(ctx, t, e.schemaID)
-			results[e.schemaID] = err
+		if e.schemaID != last {
+			last = e.schemaID
+			_, err = w.plan(ctx, t, last)
 		}
 		switch {
 		case errors.Is(err, errRecord):
