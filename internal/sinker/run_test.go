@@ -6,6 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"harveststream/internal/kafka"
+	"harveststream/internal/ops"
 	"harveststream/internal/sinker"
 )
 
@@ -23,7 +28,7 @@ func (w *world) serve(env ...string) (stop func() error) {
 // eventually waits until a query says true.
 func (w *world) eventually(query string, args ...any) {
 	w.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(70 * time.Second)
 	for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
 		var ok bool
 		err := w.db.QueryRow(context.Background(), query, args...).Scan(&ok)
@@ -58,4 +63,144 @@ func TestRun(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestBeside: who raises the fence gets the partition, who finds it raised lets go, says so, and comes back when the other is gone (S1).
+// A rebuild beside the service is no take-over.
+func TestBeside(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	tasks := stream(t, "tasks")
+	w.publish(version{stream: tasks, id: 1, row: row{}})
+	w.serve()
+	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+	w.sql("UPDATE harvest.tasks SET name = 'by hand'")
+	if err := sinker.Verify(t.Context(), w.cfg, w.deps, []string{"tasks"}); ops.ExitCode(err) != ops.ExitData {
+		t.Errorf("verify: %v", err)
+	}
+	w.publish(version{stream: tasks, id: 2, row: row{}})
+	if err := sinker.Rebuild(t.Context(), w.cfg, w.deps, []string{"tasks"}); err != nil {
+		t.Fatal(err)
+	}
+	w.publish(version{stream: tasks, id: 3, row: row{}})
+	w.eventually("SELECT count(*) = 3 AND count(name) = 0 FROM harvest.tasks")
+	if err := sinker.Verify(t.Context(), w.cfg, w.deps, []string{"tasks"}); err != nil {
+		t.Error(err)
+	}
+	w.publish(version{stream: tasks, id: 4, row: row{}})
+	w.drain() // takes the partition over
+	w.publish(version{stream: tasks, id: 5, row: row{}})
+	w.drain()
+	w.eventually("SELECT count(*) = 5 FROM harvest.tasks")
+}
+
+// TestTwoServices share the partitions of a topic; when one ends the other has them all.
+func TestTwoServices(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(4, "tasks")
+	tasks := stream(t, "tasks")
+	add := func(id int64) {
+		w.publish(version{stream: tasks, id: id, part: int32(id % 4), row: row{}})
+	}
+	w.serve()
+	add(1)
+	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+	stop := w.serve()
+	for id := int64(2); id < 40; id++ {
+		add(id)
+	}
+	w.eventually("SELECT count(*) = 39 FROM harvest.tasks")
+	w.eventually("SELECT max(fence) > 1 FROM harvest._offsets")
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	for id := int64(40); id < 60; id++ {
+		add(id)
+	}
+	w.eventually("SELECT count(*) = 59 FROM harvest.tasks")
+}
+
+// TestDatabaseAway: the service waits for a database that throws it out, and goes on by itself.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	tasks := stream(t, "tasks")
+	w.serve()
+	for id := int64(1); id <= 30; id++ {
+		w.publish(version{stream: tasks, id: id, row: row{}})
+		if id%5 == 0 {
+			w.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+		}
+		if id == 17 {
+			w.sql("ALTER ROLE CURRENT_USER SET default_transaction_read_only = on")
+			w.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+		}
+		if id == 23 {
+			w.sql("ALTER ROLE CURRENT_USER RESET default_transaction_read_only")
+		}
+	}
+	w.eventually("SELECT count(*) = 30 FROM harvest.tasks")
+	if n := one[int](w, "SELECT count(*) FROM harvest._dead_letters"); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+}
+
+// TestStoppedWhileRunning: a topic made anew under the service stops, the others go on, and a rebuild sets it going again (S2).
+func TestStoppedWhileRunning(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks", "clients")
+	tasks, clients := stream(t, "tasks"), stream(t, "clients")
+	w.publish(version{stream: tasks, id: 1, row: row{}})
+	w.serve()
+	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+	if _, err := kadm.NewClient(w.cl).DeleteTopics(t.Context(), w.kafka.Topic("tasks")); err != nil {
+		t.Fatal(err)
+	}
+	w.topics(1, "tasks")
+	w.connect()
+	w.publish(version{stream: tasks, id: 2, row: row{}}, version{stream: tasks, id: 3, row: row{}}, version{stream: clients, id: 1, row: row{}})
+	w.eventually("SELECT count(*) = 1 FROM harvest.clients")
+	if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+	if err := sinker.Rebuild(t.Context(), w.cfg, w.deps, []string{"tasks"}); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("SELECT string_agg(id::text, ' ' ORDER BY id) = '2 3' FROM harvest.tasks")
+}
+
+// TestCompleteTo: _streams says up to when a table is complete, once what the checkpoint speaks of is applied (S9).
+func TestCompleteTo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks", "_checkpoints")
+	tasks := stream(t, "tasks")
+	ids, err := kafka.TopicIDs(t.Context(), w.cl, w.kafka.Topic("tasks"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cursor := time.Date(2026, 4, 5, 6, 7, 8, 0, time.UTC)
+	say := func(next int64, cursor time.Time) {
+		point := kafka.Checkpoint{Account: account, Stream: "tasks", Cursor: cursor, TopicID: kafka.TopicIDText(ids[w.kafka.Topic("tasks")]),
+			Partitions: []kafka.PartitionState{{Seq: 1, Next: next}}}
+		w.produce(kgo.TryCommit, &kgo.Record{Topic: w.kafka.CheckpointTopic(), Key: kafka.CheckpointKey(account, "tasks"), Value: point.Marshal()})
+	}
+	w.publish(version{stream: tasks, id: 1, row: row{}})
+	say(1, cursor)
+	w.drain()
+	if got := one[time.Time](w, "SELECT complete_to FROM harvest._streams"); !got.Equal(cursor) {
+		t.Errorf("complete to %v", got)
+	}
+	say(100, cursor.Add(time.Hour)) // speaks of what is not there yet
+	w.drain()
+	if got := one[time.Time](w, "SELECT complete_to FROM harvest._streams"); !got.Equal(cursor) {
+		t.Errorf("complete to %v before its records are applied", got)
+	}
+	w.serve()
+	say(2, cursor.Add(2*time.Hour))
+	w.eventually("SELECT complete_to = $1 FROM harvest._streams", cursor.Add(2*time.Hour))
 }
