@@ -114,7 +114,7 @@ func caught(t *testing.T, dir string, m mutant) string {
 		t.Fatal(err)
 	}
 	for _, tests := range [][]string{{"-run", "TestSimulation", "-seeds", "15"}, {"-run", "TestP|TestSync|TestRun"}} {
-		args := append([]string{"test", "-vet=off", "-failfast", "-timeout=300s", "-overlay", list, "."}, tests...)
+		args := append([]string{"test", "-vet=off", "-failfast", "-timeout=100s", "-overlay", list, "."}, tests...)
 		out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
 		if err == nil {
 			continue

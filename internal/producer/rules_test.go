@@ -458,3 +458,68 @@ func field(object []byte, name string) string {
 	s, _ := v[name].(string)
 	return s
 }
+
+// P4: rows that become visible long after their stamp are found by the polls themselves, within the lookback, without any sweep.
+func TestP4LateRows(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 24}, func(w *world) {
+		ids := w.sim.IDs("time_entries")
+		w.serve(func() {
+			pass(2 * time.Minute)
+			w.sim.SetLate(1, 100*time.Second)
+			for i := range 60 {
+				if err := w.sim.Update("time_entries", ids[i], harvesttest.Fields{"notes": fmt.Sprint("late ", i)}); err != nil {
+					t.Log(err)
+				}
+				pass(3 * time.Second)
+			}
+			w.sim.SetLate(0, 0)
+			pass(6 * time.Minute)
+		}, "HARVEST_SWEEP_INTERVAL=24h", "HARVEST_RECENT_SWEEP_INTERVAL=24h")
+		w.equal("time_entries")
+	})
+}
+
+// P2: a record its topic does not take is found before it is produced, and stops its stream only.
+func TestP2RecordTooLarge(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 25}, func(w *world) {
+		id := w.sim.IDs("clients")[0]
+		if err := w.sim.Update("clients", id, harvesttest.Fields{"address": strings.Repeat("long ", 300_000)}); err != nil {
+			t.Fatal(err)
+		}
+		exits(t, w.producer().Sync(w.t.Context()), ops.ExitData, "clients", fmt.Sprint(id), "max.message.bytes")
+		if n := len(w.topic("clients")); n > 0 {
+			t.Errorf("%d clients were published", n)
+		}
+		w.equal("users", "time_entries", "invoices")
+	})
+}
+
+// P8: a running timer is one change per HARVEST_TIMER_RESOLUTION, and its end is told also where it moves no updated_at.
+func TestP8Timers(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 26, Silent: harvesttest.SilentStop}, func(w *world) {
+		user := w.sim.IDs("users")[1]
+		var id int64
+		w.serve(func() {
+			pass(2 * time.Minute)
+			var err error
+			if id, err = w.sim.StartTimer(user); err != nil {
+				t.Fatal(err)
+			}
+			pass(2*time.Hour + time.Minute)
+			if _, err := w.sim.StopTimer(user); err != nil {
+				t.Fatal(err)
+			}
+			pass(2 * time.Minute)
+		}, "HARVEST_SWEEP_INTERVAL=24h", "HARVEST_RECENT_SWEEP_INTERVAL=24h")
+		versions := 0
+		for _, p := range w.topic("time_entries") {
+			if p.id == id {
+				versions++
+			}
+		}
+		if versions < 8 || versions > 11 {
+			t.Errorf("two hours of a timer are %d records, want one at its start, one per 15 minutes, one at its end", versions)
+		}
+		w.equal("time_entries")
+	})
+}
