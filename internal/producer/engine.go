@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -226,8 +227,9 @@ func (e *engine) fetch(a *answer) {
 		case object:
 			err = harvest.ReadObject(res.Body, item)
 		}
-		if a.call.shape != raw {
-			a.res.Body = nil
+		a.res.Body = nil // the buffer is the client's
+		if a.call.shape == raw {
+			a.res.Body = bytes.Clone(res.Body)
 		}
 		if r != nil {
 			r.faults = r.enc.Faults()
