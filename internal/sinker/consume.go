@@ -244,7 +244,7 @@ func (c *consumer) serve(ctx context.Context, s *serving) error {
 			stopped.Set(1)
 			s.note(err)
 			s.p.log.Error("stopped", "err", err)
-			pauseFor(ctx, stopRecheck)
+			c.awaitMending(ctx, s)
 		case errors.As(err, &coded):
 			return err
 		case judge(err) == fatal:
@@ -259,7 +259,7 @@ func (c *consumer) serve(ctx context.Context, s *serving) error {
 }
 
 const (
-	stopRecheck = 30 * time.Second // a stopped topic is looked at again: a rebuild may have mended it
+	stopRecheck = 5 * time.Minute  // a stopped topic is tried again, for what is mended elsewhere than in _offsets
 	signEvery   = 10 * time.Second // signs of life of who reads a partition
 	silence     = 40 * time.Second // without one, the partition is free
 )
@@ -279,6 +279,25 @@ func (c *consumer) stillOurs(ctx context.Context, s *serving) bool {
 		return err
 	})
 	return ours
+}
+
+// awaitMending returns when somebody has moved the offset of a stopped topic, as a rebuild does, or after a while.
+func (c *consumer) awaitMending(ctx context.Context, s *serving) {
+	var before *offset
+	for began := time.Now(); ctx.Err() == nil && time.Since(began) < stopRecheck; pauseFor(ctx, signEvery/4) {
+		var now *offset
+		err := c.db.use(ctx, func(conn *pgx.Conn) (err error) {
+			now, err = c.offsets.load(ctx, conn, s.p.topic, s.p.number)
+			return err
+		})
+		switch {
+		case err != nil || now == nil:
+		case before == nil:
+			before = now
+		case now.next != before.next || now.topicID != before.topicID || !now.updatedAt.Equal(before.updatedAt):
+			return
+		}
+	}
 }
 
 // awaitSilence returns when whoever raised the fence gives no sign of life any more: so that two sinkers of one target do not take
@@ -327,8 +346,7 @@ func (c *consumer) session(ctx context.Context, s *serving, began func()) error 
 		s.mu.Unlock()
 		c.command(func() {
 			if c.intakes[at] == in {
-				delete(c.intakes, at)
-				c.cl.RemoveConsumePartitions(map[string][]int32{at.topic: {at.number}})
+				c.drop(at)
 			}
 		})
 	}()
@@ -338,6 +356,19 @@ func (c *consumer) session(ctx context.Context, s *serving, began func()) error 
 		defer s.mu.Unlock()
 		s.next, s.atEnd = p.next, p.atEnd
 	})
+}
+
+// drop ends consuming a partition. With its last partition a topic is forgotten: the client would hold on to the id of one that was made
+// anew.
+func (c *consumer) drop(at spot) {
+	delete(c.intakes, at)
+	c.cl.RemoveConsumePartitions(map[string][]int32{at.topic: {at.number}})
+	for other := range c.intakes {
+		if other.topic == at.topic {
+			return
+		}
+	}
+	c.cl.PurgeTopicsFromConsuming(at.topic)
 }
 
 // watch gives signs of life and looks for what fetching does not show: a raised fence, another topic, an end long not reached (S1, S2,

@@ -170,7 +170,8 @@ func TestStoppedWhileRunning(t *testing.T) {
 	if err := sinker.Rebuild(t.Context(), w.cfg, w.deps, []string{"tasks"}); err != nil {
 		t.Fatal(err)
 	}
-	w.eventually("SELECT string_agg(id::text, ' ' ORDER BY id) = '2 3' FROM harvest.tasks")
+	w.publish(version{stream: tasks, id: 4, row: row{}})
+	w.eventually("SELECT string_agg(id::text, ' ' ORDER BY id) = '2 3 4' FROM harvest.tasks")
 }
 
 // TestCompleteTo: _streams says up to when a table is complete, once what the checkpoint speaks of is applied (S9).

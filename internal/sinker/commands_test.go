@@ -1,0 +1,97 @@
+package sinker_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"harveststream/internal/ops"
+	"harveststream/internal/sinker"
+)
+
+// command runs a command line without surroundings.
+func command(env []string, args ...string) (code int, out, errs string) {
+	var stdout, stderr bytes.Buffer
+	code = ops.Execute(context.Background(), ops.Env{Version: "test", Environ: env, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr}, args, sinker.Command)
+	return code, stdout.String(), stderr.String()
+}
+
+// TestCommands: wrong command lines and configurations end with their codes and say what is wrong, before anything is connected to.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	good := []string{"KAFKA_BROKERS=127.0.0.1:1", "SCHEMA_REGISTRY_URL=http://127.0.0.1:1", "DATABASE_URL=postgres://secret-user:secret-word@127.0.0.1:1/x"}
+	for _, c := range []struct {
+		env  string
+		args string
+		code int
+		says string
+	}{
+		{"", "nonsense", 64, "nonsense"},
+		{"", "drain --until yesterday", 64, "--until"},
+		{"", "dead-letters show x", 64, "no number"},
+		{"", "dead-letters", 64, "dead-letters"},
+		{"", "rebuild", 64, "requires at least 1 arg"},
+		{"", "rebuild tasks", 64, "--yes"},
+		{"SINK_SCHEMA=pg_catalog", "drain", 78, "SINK_SCHEMA"},
+		{"SINK_DELETE_MODE=both", "drain", 78, "SINK_DELETE_MODE"},
+		{"HARVEST_STREAMS=nothing", "drain", 78, "HARVEST_STREAMS"},
+		{"DATABASE_URL=mysql://secret-word@x", "drain", 78, "DATABASE_URL"},
+		{"DATABASE_URL=", "drain", 78, "DATABASE_URL"},
+		{"KAFKA_BROKERS=", "drain", 78, "KAFKA_BROKERS"},
+		{"LOG_LEVEL=loud", "drain", 78, "LOG_LEVEL"},
+		{"REPLICATION_FILE=/does/not/exist", "drain", 78, "REPLICATION_FILE"},
+		{"", "status", 69, "127.0.0.1"},
+		{"", "check", 69, "need mending"},
+	} {
+		env := good
+		if c.env != "" {
+			env = append(append([]string{}, good...), c.env)
+		}
+		code, out, errs := command(env, strings.Fields(c.args)...)
+		if code != c.code || !strings.Contains(errs, c.says) {
+			t.Errorf("%s sinker %s: exit %d: %s%s", c.env, c.args, code, errs, out)
+		}
+		if strings.Contains(errs+out, "secret-word") {
+			t.Errorf("%s sinker %s shows the password: %s%s", c.env, c.args, errs, out)
+		}
+	}
+	if code, out, _ := command(nil, "ddl"); code != 0 || strings.Count(out, "CREATE TABLE") != 31 {
+		t.Errorf("ddl without a configuration: exit %d, %d tables", code, strings.Count(out, "CREATE TABLE"))
+	}
+	if code, out, _ := command(nil, "--help"); code != 0 || !strings.Contains(out, "SINK_GROUP") {
+		t.Errorf("help: exit %d: %s", code, out)
+	}
+}
+
+// TestReports: status and check speak of a target that works.
+func TestReports(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+	var out bytes.Buffer
+	w.deps.Stdout = &out
+	if err := sinker.Check(t.Context(), w.cfg, w.deps); err != nil {
+		t.Errorf("check before the first run: %v\n%s", err, out.String())
+	}
+	w.drain()
+	if err := sinker.Check(t.Context(), w.cfg, w.deps); err != nil {
+		t.Errorf("check: %v\n%s", err, out.String())
+	}
+	if err := sinker.Status(t.Context(), w.cfg, w.deps); err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for line := range strings.Lines(out.String()) {
+		f := strings.Fields(line)
+		found = found || len(f) == 8 && f[0] == "tasks" && f[2] == "2" && f[3] == "0"
+	}
+	if !found {
+		t.Error(out.String())
+	}
+	w.sql("UPDATE harvest._offsets SET topic_id = 'other'")
+	if err := sinker.Check(t.Context(), w.cfg, w.deps); ops.ExitCode(err) != ops.ExitData {
+		t.Errorf("check of a topic made anew: %v", err)
+	}
+}
