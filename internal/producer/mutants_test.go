@@ -113,7 +113,7 @@ func caught(t *testing.T, dir string, m mutant) string {
 	if err := os.WriteFile(list, overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, tests := range [][]string{{"-run", "TestSimulation", "-seeds", "15"}, {"-run", "TestP|TestSync|TestRun"}} {
+	for _, tests := range [][]string{{"-run", "TestSimulation", "-seeds", "15"}, {"-run", "TestP|TestSync|TestRun|TestDecide|TestConclude"}} {
 		args := append([]string{"test", "-vet=off", "-failfast", "-timeout=100s", "-overlay", list, "."}, tests...)
 		out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
 		if err == nil {

@@ -523,3 +523,34 @@ func TestP8Timers(t *testing.T) {
 		w.equal("time_entries")
 	})
 }
+
+// P7: neither a page computed before a delete and delivered after it, nor a lagging replica asked after it, brings a row back.
+func TestP7NoResurrection(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 27}, func(w *world) {
+		victim := w.sim.IDs("time_entries")[3]
+		w.serve(func() {
+			pass(2 * time.Minute)
+			if err := w.sim.Update("time_entries", victim, harvesttest.Fields{"notes": "soon gone"}); err != nil {
+				t.Fatal(err)
+			}
+			pass(10 * time.Second)
+			if err := w.sim.Delete("time_entries", victim); err != nil {
+				t.Fatal(err)
+			}
+			pass(2*time.Minute + 30*time.Second)
+			if !w.gone("time_entries", victim) {
+				t.Fatal("the delete was not found")
+			}
+			w.sim.Fault(harvesttest.Fault{Match: "time_entries", Do: harvesttest.DoLag, Delay: 3 * time.Minute, Count: 40})
+			pass(5 * time.Minute)
+		})
+		seen := false
+		for _, p := range w.topic("time_entries") {
+			if p.id == victim && seen && !p.deleted {
+				t.Errorf("the row came back with seq %d", p.seq)
+			}
+			seen = seen || p.id == victim && p.deleted
+		}
+		w.equal("time_entries")
+	})
+}
