@@ -31,7 +31,7 @@ type limiter struct {
 }
 
 func newLimiter(limit int, window time.Duration) *limiter {
-	burst := min(4, max(1, limit/4))
+	burst := min(2, max(1, limit/4))
 	full := rate.Limit(float64(limit-burst) / window.Seconds())
 	return &limiter{turn: make(chan struct{}, 1), bucket: rate.NewLimiter(full, burst), full: full, share: 1}
 }
