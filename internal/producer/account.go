@@ -132,7 +132,9 @@ func (e *engine) readMe(t *task) error {
 // readCompany looks again at the modules, and blocks or frees the streams that hang on them (P11).
 func (e *engine) readCompany(t *task) error {
 	a, err := t.get(call{req: harvest.Request{Path: "company"}, shape: raw})
-	if harvest.IsForbidden(err) {
+	if harvest.IsForbidden(err) { // no longer an administrator's token: the lists will tell
+		e.account.modules = nil
+		e.applyModules()
 		return nil
 	}
 	if err != nil {
@@ -151,6 +153,8 @@ func (e *engine) applyModules() {
 		switch off := e.account.off(s.Stream); {
 		case off && s.blocked == nil:
 			e.block(s, fmt.Sprintf("switched off in the account's settings (%s)", s.Module), ops.ExitPermission)
+		case off:
+			s.blocked.module = true // a list refused us before company told why
 		case !off && s.blocked != nil && s.blocked.module:
 			e.unblock(s)
 		}

@@ -67,7 +67,7 @@ func (e *engine) rotate(t *task, s *stream) error {
 		}
 	})
 	slices.Sort(parents)
-	var missing []int64
+	var missing []entry // as they were when two lists did not show them
 	err := e.readLists(t, s, source{
 		next: func() (pending, bool) {
 			if len(parents) == 0 {
@@ -79,17 +79,30 @@ func (e *engine) rotate(t *task, s *stream) error {
 		},
 		done: func(p pending) { s.ck.Round.Last = p.parent },
 		gone: func(ids []int64) error {
-			missing = append(missing, ids...) // the brake judges the pass as a whole
+			for _, id := range ids { // the brake judges the pass as a whole
+				missing = append(missing, *s.index.get(id))
+			}
 			return nil
 		},
 	})
 	if err != nil {
 		return err
 	}
-	if err := e.buryChildren(t, s, missing); err != nil {
+	if err := e.buryChildren(t, s, s.unseenSince(missing)); err != nil {
 		return err
 	}
 	return e.publish(nil, func() { s.ck.Round.Done, s.ck.Round.Last = true, 0 }, s)
+}
+
+// unseenSince keeps the keys that no request has shown since they were found missing: a pass may take a day (P7).
+func (s *stream) unseenSince(missing []entry) []int64 {
+	var ids []int64
+	for _, was := range missing {
+		if x := s.index.get(was.id); !x.gone() && x.req == was.req {
+			ids = append(ids, was.id)
+		}
+	}
+	return ids
 }
 
 // readLists reads parents' lists side by side. What needs a second look (a child gone, a deleted one back, a further page, a parent
@@ -159,13 +172,11 @@ func (s *stream) settled(parent int64, a *answer) bool {
 	return shown == known
 }
 
-// secondLook reads one parent's complete list twice; what neither shows is gone, what both show is there, also after its tombstone (P7).
+// secondLook reads one parent's complete list twice; what neither shows is gone, what the second shows is there, also after its
+// tombstone (P7).
 func (e *engine) secondLook(t *task, s *stream, parent int64, gone func([]int64) error) error {
-	var first uint32
+	first := e.nextRequest()
 	for i := range 2 {
-		if i == 1 {
-			first = e.nextRequest()
-		}
 		req := s.listOf(parent)
 		for req.Path != "" || req.Link != "" {
 			a, err := t.get(call{req: req, parent: parent, stream: s})

@@ -40,7 +40,7 @@ var broken = []mutant{
 	{"P7: anybody's token deletes", "internal/producer/sweep.go", "return e.account.admin || e.cfg.Deletes == deletesOn }", "return true }"},
 	{"P7: no GET before a tombstone", "internal/producer/sweep.go", "		case isGone(err):\n			gone = append(gone, id)\n		case err != nil:", "		case true:\n			gone = append(gone, id)\n		case err != nil:"},
 	{"P7: children outlive their parent", "internal/producer/sweep.go", "			c.index.children(id, func(x *entry) { add(c, x.id, byParent) })", "			_ = c"},
-	{"P7: one list is enough to miss a child", "internal/producer/children.go", "	for i := range 2 {\n		if i == 1 {", "	for i := 1; i < 2; i++ {\n		if i == 1 {"},
+	{"P7: one list is enough to miss a child", "internal/producer/children.go", "	for i := range 2 {\n		req := s.listOf", "	for i := 1; i < 2; i++ {\n		req := s.listOf"},
 	{"P8: timers are not re-read", "internal/producer/poll.go", "	for _, id := range s.runningUnmet(first) {", "	for _, id := range s.runningUnmet(0) {"},
 	{"P8: a timer's growth is published at every look", "internal/producer/observe.go", "		return !s.onlyGrew(c.rec, c.now, e.cfg.TimerResolution)", "		return true"},
 	{"P8: children of changed parents wait for the rotating pass", "internal/producer/publish.go", "		if moved && c.rec != nil {", "		if false {"},

@@ -3,6 +3,7 @@ package producer
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,6 +41,7 @@ type Producer struct {
 	TakeOver, Initialise bool
 
 	firstStart time.Time
+	process    string // random; the nonces of all its incarnations begin with it
 	nonce      string // of the latest incarnation that became the writer
 	worked     bool   // and got as far as its engine
 	warned     map[string]bool
@@ -49,7 +51,7 @@ type Producer struct {
 
 // New makes a producer; nothing is connected to yet.
 func New(cfg Config, deps Deps) (*Producer, error) {
-	p := &Producer{Deps: deps, cfg: &cfg, metrics: newMetrics(), warned: map[string]bool{}, firstStart: time.Now().UTC()}
+	p := &Producer{Deps: deps, cfg: &cfg, metrics: newMetrics(), warned: map[string]bool{}, firstStart: time.Now().UTC(), process: rand.Text()}
 	p.cfg.Kafka.Log = deps.Log
 	if errs := p.cfg.resolve(); len(errs) > 0 {
 		return nil, ops.Fail(ops.ExitConfig, errors.Join(errs...))

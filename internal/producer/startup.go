@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,11 +19,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 )
 
 // start is P1's order: topics; a look at the last sign of life; schemas; InitProducerId and the sentinel; only then the checkpoints,
 // then the index of each stream (P3); then the account. Everything an engine knows is read anew.
-func (p *Producer) start(ctx context.Context) (*engine, error) {
+func (p *Producer) start(ctx context.Context) (_ *engine, err error) {
 	opts, err := p.cfg.Kafka.Options()
 	if err != nil {
 		return nil, ops.Fail(ops.ExitConfig, err)
@@ -33,6 +35,11 @@ func (p *Producer) start(ctx context.Context) (*engine, error) {
 	}
 	defer cl.Close()
 	e := p.newEngine(ctx)
+	defer func() {
+		if err != nil {
+			e.cancel()
+		}
+	}()
 	if err := within(ctx, func(ctx context.Context) error { return p.topics(ctx, cl, e) }); err != nil {
 		return nil, err
 	}
@@ -42,7 +49,7 @@ func (p *Producer) start(ctx context.Context) (*engine, error) {
 	if err := within(ctx, func(ctx context.Context) error { return p.schemas(ctx, e) }); err != nil {
 		return nil, err
 	}
-	e.beat = kafka.Heartbeat{Account: p.cfg.AccountID, Host: host(), PIDSpace: pidSpace(), PID: os.Getpid(), Nonce: rand.Text(), Version: p.Version, Command: p.command, Started: time.Now().UTC()}
+	e.beat = kafka.Heartbeat{Account: p.cfg.AccountID, Host: host(), PIDSpace: pidSpace(), PID: os.Getpid(), Nonce: p.process + rand.Text(), Version: p.Version, Command: p.command, Started: time.Now().UTC()}
 	sentinel := e.heartbeat(false)
 	err = within(ctx, func(ctx context.Context) (err error) {
 		e.writer, err = kafka.StartWriter(ctx, append(slices.Clone(opts), e.limits.Option()), p.cfg.Kafka.TransactionalID(p.cfg.AccountID), sentinel)
@@ -53,11 +60,32 @@ func (p *Producer) start(ctx context.Context) (*engine, error) {
 	}
 	p.nonce = e.beat.Nonce
 	p.metrics.restarts.Inc()
-	if err := p.memory(ctx, cl, opts, e, sentinel.Offset); err != nil {
+	ready := make(chan struct{})
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.showLife(ready) })
+	g.Go(func() error {
+		defer close(ready)
+		return p.memory(ctx, cl, opts, e, sentinel.Offset)
+	})
+	if err := g.Wait(); err != nil {
 		e.writer.Close()
 		return nil, err
 	}
 	return e, nil
+}
+
+// showLife gives signs of life until the engine's memory is ready, which may take longer than a standby waits (P1).
+func (e *engine) showLife(ready <-chan struct{}) error {
+	for {
+		select {
+		case <-time.After(heartbeatEvery):
+		case <-ready:
+			return nil
+		}
+		if err := e.writer.Commit(e.ctx, []*kgo.Record{e.heartbeat(false)}, nil); err != nil {
+			return lostWriter(fmt.Errorf("writing a sign of life: %w", err))
+		}
+	}
 }
 
 // stepTimeout bounds each step of a start but the reading of topics: a client tries again and again what does not answer.
@@ -201,7 +229,7 @@ func (p *Producer) mayBegin(ctx context.Context, cl *kgo.Client, opts []kgo.Opt)
 	switch {
 	case err != nil || last == nil:
 		return err
-	case p.nonce != "" && last.Nonce == p.nonce:
+	case strings.HasPrefix(last.Nonce, p.process): // also a sentinel whose commit was never confirmed to us
 		return nil
 	case p.nonce != "":
 		return ops.Fail(ops.ExitInternal, fmt.Errorf("taken over: `producer %s` on %s, process %d, writes for account %d since %s",
@@ -220,6 +248,7 @@ func (p *Producer) mayBegin(ctx context.Context, cl *kgo.Client, opts []kgo.Opt)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		p.worked = true // the brokers were there: what fails now is no first start
 		_, next, now, err := p.committed(ctx, cl, opts)
 		switch {
 		case err != nil:
