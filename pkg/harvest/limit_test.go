@@ -178,10 +178,10 @@ func TestSlowDown(t *testing.T) {
 
 func TestReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := setup(t, hanging{}, func(c *harvest.Config) { c.Limit = 34 }) // 4 and 2 a second
+		c := setup(t, hanging{}, func(c *harvest.Config) { c.Limit = 32 }) // 2 and 2 a second
 		ctx, cancel := context.WithCancel(t.Context())
 		for i := range 6 {
-			want := time.Duration(max(0, i-3)) * 500 * time.Millisecond
+			want := time.Duration(max(0, i-1)) * 500 * time.Millisecond
 			if d := c.Ready(); d < want || d > want+time.Microsecond {
 				t.Errorf("with %d under way: ready in %v, want %v", i, d, want)
 			}
