@@ -153,7 +153,7 @@ func TestSlowDown(t *testing.T) {
 		for range 4 {
 			_ = l.Wait(t.Context())
 		}
-		if got := rate(); got != 64 {
+		if got := rate(); got != 65 {
 			t.Errorf("at first %d requests in 10 s", got)
 		}
 		for range 8 {
@@ -170,7 +170,7 @@ func TestSlowDown(t *testing.T) {
 		for range 4 {
 			_ = l.Wait(t.Context())
 		}
-		if got := rate(); got != 64 {
+		if got := rate(); got != 65 {
 			t.Errorf("ten minutes later %d requests in 10 s", got)
 		}
 	})
