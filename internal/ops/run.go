@@ -153,6 +153,8 @@ func printable(err error) string {
 			b.WriteRune(r)
 		case r == '\n':
 			b.WriteString("; ")
+		case r == '\t':
+			b.WriteRune(' ')
 		case r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029':
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:

@@ -108,7 +108,7 @@ func (p *Producer) topics(ctx context.Context, cl *kgo.Client, e *engine) error 
 		if errors.As(err, new(*kafka.PolicyError)) {
 			return ops.Fail(ops.ExitConfig, err)
 		}
-		return fmt.Errorf("preparing the topics: %w", err)
+		return fmt.Errorf("preparing the topics at KAFKA_BROKERS %s: %w", strings.Join(p.cfg.Kafka.Brokers, ","), err)
 	}
 	p.warnOnce(warnings...)
 	if warning, err := kafka.CheckTransactions(ctx, cl); err == nil && warning != "" {
@@ -139,7 +139,7 @@ func (p *Producer) schemas(ctx context.Context, e *engine) error {
 		case errors.As(err, &refused) && refused.Incompatible():
 			return ops.Fail(ops.ExitConfig, fmt.Errorf("registering the schema of %s: the registry holds one this version cannot follow: %w", s.topic, err))
 		case err != nil:
-			return fmt.Errorf("registering the schema of %s: %w", s.topic, err)
+			return fmt.Errorf("registering the schema of %s at SCHEMA_REGISTRY_URL: %w", s.topic, err)
 		}
 	}
 	return nil

@@ -77,6 +77,9 @@ func (c Config) Validate() []error {
 	if c.Group == "" || len(c.Group) > 200 {
 		errs = append(errs, errors.New("SINK_GROUP: is empty or longer than 200 bytes"))
 	}
+	if err := ops.CheckAddr("ADMIN_ADDR", c.AdminAddr); err != nil {
+		errs = append(errs, err)
+	}
 	if _, err := ops.NewLogger(io.Discard, c.LogLevel, c.LogFormat); err != nil {
 		errs = append(errs, err)
 	}

@@ -79,7 +79,7 @@ func (p *pool) acquire(ctx context.Context) (*pgx.Conn, error) {
 		conn, err := pgx.ConnectConfig(ctx, p.config)
 		if err != nil {
 			p.idle <- nil
-			return nil, fmt.Errorf("connecting to the database: %w", err)
+			return nil, fmt.Errorf("connecting to DATABASE_URL: %w", err)
 		}
 		return conn, nil
 	}
