@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -45,7 +46,7 @@ const (
 type world struct {
 	t        *testing.T
 	sim      *harvesttest.Sim
-	net      *kfake.VirtualNetwork
+	dial     func(ctx context.Context, network, host string) (net.Conn, error) // to the broker
 	registry http.RoundTripper
 	db       *pgx.Conn
 	env      []string
@@ -64,8 +65,9 @@ func bubble(t *testing.T, o harvesttest.Options, test func(w *world)) {
 
 func newWorld(t *testing.T, url string, o harvesttest.Options) *world {
 	t.Helper()
-	w := &world{t: t, sim: newSim(o), net: &kfake.VirtualNetwork{}, registry: handler{srfake.NewRegistry().Handler()}}
-	bus, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(w.net.Listen), kfake.BrokerConfigs(map[string]string{
+	network := &kfake.VirtualNetwork{}
+	w := &world{t: t, sim: newSim(o), dial: network.DialContext, registry: handler{srfake.NewRegistry().Handler()}}
+	bus, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen), kfake.BrokerConfigs(map[string]string{
 		"log.cleaner.backoff.ms": "86400000000", "log.retention.ms": "-1", "group.initial.rebalance.delay.ms": "0",
 	}))
 	if err != nil {
@@ -126,7 +128,7 @@ func (w *world) produce(do func(*producer.Producer, context.Context) error) func
 		if err != nil {
 			return err
 		}
-		cfg.Kafka.Dial, cfg.Kafka.RegistryTransport = w.net.DialContext, w.registry
+		cfg.Kafka.Dial, cfg.Kafka.RegistryTransport = w.dial, w.registry
 		p, err := producer.New(cfg, producer.Deps{Version: "test", Transport: w.sim.RoundTripper(), Log: w.logger(), PageSize: 50})
 		if err != nil {
 			return err
@@ -142,7 +144,7 @@ func (w *world) apply(do func(context.Context, sinker.Config, sinker.Deps) error
 		if err != nil {
 			return err
 		}
-		cfg.Kafka.Dial, cfg.Kafka.RegistryTransport = w.net.DialContext, w.registry
+		cfg.Kafka.Dial, cfg.Kafka.RegistryTransport = w.dial, w.registry
 		return do(w.t.Context(), cfg, sinker.Deps{Log: w.logger(), Stdout: io.Discard})
 	}
 }
