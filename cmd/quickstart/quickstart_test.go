@@ -109,8 +109,8 @@ func TestOnce(t *testing.T) {
 
 // Until it is interrupted it follows the account; the queries it proposes answer something; then nothing is left.
 func TestUntilInterrupted(t *testing.T) {
-	empty := private(t)
 	log := filepath.Join(t.TempDir(), "log")
+	empty := private(t)
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	out, wait := start(ctx, nil, "--entries", "2000", "--log", log)
