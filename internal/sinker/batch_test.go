@@ -33,12 +33,10 @@ func TestConvergence(t *testing.T) {
 				want[op.ID] = st
 			}
 			got := map[int64]sinker.State{}
-			highest := int64(0)
 			apply := func(from, to int) {
 				for from < to {
 					n := from + 1 + r.IntN(to-from)
-					sinker.Model(got, history[from:n], highest, soft)
-					highest = max(highest, history[n-1].Seq)
+					sinker.Model(got, history[from:n], soft)
 					from = n
 				}
 			}

@@ -31,7 +31,7 @@ func (p *partition) claim(ctx context.Context) error {
 				return err
 			}
 		}
-		own, err := p.offsets.claim(ctx, conn, p.topic, p.number, p.table.stream.Name, offset{topicID: topic.id, next: topic.start})
+		own, err := p.offsets.claim(ctx, conn, p.topic, p.number, offset{topicID: topic.id, next: topic.start})
 		if err != nil {
 			return err
 		}
@@ -40,7 +40,8 @@ func (p *partition) claim(ctx context.Context) error {
 		}
 		p.topicID, p.next, p.fence, p.atEnd, p.seqs = own.topicID, own.next, own.fence, own.atEnd, own.seqs
 		p.keeps = topic.tombstones
-		return nil
+		p.deleted, err = p.offsets.deletedSeqs(ctx, conn, p.table.stream.Name)
+		return err
 	})
 }
 

@@ -82,18 +82,22 @@ type State struct {
 	Dead    int64 // seq in _deleted
 }
 
-// Model applies a batch of ops to states by fold and decide, as writer does; highest is the highest seq applied before.
-func Model(states map[int64]State, batch []Op, highest int64, soft bool) {
+// Model applies a batch of ops to states by fold and decide, as writer does.
+func Model(states map[int64]State, batch []Op, soft bool) {
 	var entries []entry
 	for _, op := range batch {
 		entries = append(entries, entry{account: 1, id: op.ID, seq: op.Seq, tombstone: op.Tombstone, at: op.Seq, rec: &kgo.Record{}})
+	}
+	deleted := int64(0)
+	for _, st := range states {
+		deleted = max(deleted, st.Dead)
 	}
 	changes := fold(nil, entries, soft)
 	for i := range changes {
 		c := &changes[i]
 		st := states[c.id]
 		c.found, c.had = st.Row, st.Content
-		if c.lowest() <= highest {
+		if c.lowest() <= deleted {
 			c.dead, c.deadAt = st.Dead, st.Dead
 		}
 		a := decide(c, soft)

@@ -176,7 +176,7 @@ func (s *sink) replay(ctx context.Context, l *storedLetter) error {
 	e.seq = rec.Seq
 	p := s.partition(t, l.partition, 2)
 	return s.db.transact(ctx, func(conn *pgx.Conn) error {
-		b := &batch{changes: fold(nil, []entry{e}, t.soft), highest: map[int64]int64{e.account: e.seq}, staged: true, now: time.Now()}
+		b := &batch{changes: fold(nil, []entry{e}, t.soft), deleted: map[int64]int64{e.account: e.seq}, staged: true, now: time.Now()}
 		if err := p.writer.apply(ctx, conn, b); err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ type offset struct {
 	seqs      seqs
 }
 
-// seqs has, by account, the highest seq applied: above it no record can be a replay (S3), and what follows it must be the next (S9).
+// seqs has, by account, the highest seq applied: what follows it must be the next (S9), and what does not is a replay.
 type seqs map[int64]seqMark
 
 type seqMark struct {
@@ -107,36 +107,29 @@ func (o offsets) load(ctx context.Context, conn *pgx.Conn, topic string, partiti
 
 // claim raises the fence of a partition, making its row where it is new, and returns what is stored (S1). Whoever had it before finds
 // the fence raised with the next transaction; one of theirs that is committing is waited for.
-func (o offsets) claim(ctx context.Context, conn *pgx.Conn, topic string, partition int32, stream string, first offset) (*offset, error) {
-	marks, err := o.deletedSeqs(ctx, conn, stream)
-	if err != nil {
-		return nil, err
-	}
+func (o offsets) claim(ctx context.Context, conn *pgx.Conn, topic string, partition int32, first offset) (*offset, error) {
 	now := time.Now()
-	_, err = conn.Exec(ctx, `INSERT INTO `+o.ident()+` AS o ("topic", "partition", "topic_id", "next", "fence", "at_end", "updated_at", "seqs")
-VALUES ($1, $2, $3, $4, 1, $5, $5, $6) ON CONFLICT ("topic", "partition") DO UPDATE SET "fence" = o."fence" + 1, "updated_at" = $5`,
-		topic, partition, first.topicID, first.next, now, marks)
+	_, err := conn.Exec(ctx, `INSERT INTO `+o.ident()+` AS o ("topic", "partition", "topic_id", "next", "fence", "at_end", "updated_at", "seqs")
+VALUES ($1, $2, $3, $4, 1, $5, $5, '{}') ON CONFLICT ("topic", "partition") DO UPDATE SET "fence" = o."fence" + 1, "updated_at" = $5`,
+		topic, partition, first.topicID, first.next, now)
 	if err != nil {
 		return nil, fmt.Errorf("raising the fence of %s/%d: %w", topic, partition, err)
 	}
 	return o.load(ctx, conn, topic, partition)
 }
 
-// deletedSeqs is what a new row knows of seqs: the highest that _deleted has, as seqs up to there may have been deleted.
-func (o offsets) deletedSeqs(ctx context.Context, conn *pgx.Conn, stream string) ([]byte, error) {
+// deletedSeqs are, by account, the highest seq that _deleted has of a stream: above it nothing can have been deleted (S3).
+func (o offsets) deletedSeqs(ctx context.Context, conn *pgx.Conn, stream string) (map[int64]int64, error) {
 	rows, err := conn.Query(ctx, `SELECT "account_id", max("seq") FROM `+quote(o.namespace, tableDeleted)+` WHERE "stream" = $1 GROUP BY 1`, stream)
 	if err != nil {
 		return nil, fmt.Errorf("reading what was deleted: %w", err)
 	}
-	marks := seqs{}
+	highest := map[int64]int64{}
 	var account, seq int64
-	if _, err := pgx.ForEachRow(rows, []any{&account, &seq}, func() error {
-		marks[account] = seqMark{Seq: seq}
-		return nil
-	}); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&account, &seq}, func() error { highest[account] = seq; return nil }); err != nil {
 		return nil, fmt.Errorf("reading what was deleted: %w", err)
 	}
-	return json.Marshal(marks)
+	return highest, nil
 }
 
 // move is a move of an offset.

@@ -27,7 +27,8 @@ type partition struct {
 	fence   int64
 	atEnd   time.Time
 	seqs    seqs
-	keeps   time.Duration // how long the topic keeps tombstones (S8)
+	deleted map[int64]int64 // by account: the highest seq that _deleted has
+	keeps   time.Duration   // how long the topic keeps tombstones (S8)
 }
 
 // portion is what one transaction applies: the records [from, to) of a partition.
@@ -247,7 +248,7 @@ func (p *partition) try(ctx context.Context, part portion, staged bool) error {
 	began := time.Now()
 	marks, gaps := p.seqs.after(part.seen, p.cfg.Kafka.History, began)
 	part.fold(p.table.soft)
-	b := &batch{changes: part.changes, highest: p.seqs.highest(), staged: staged, now: began}
+	b := &batch{changes: part.changes, applied: p.seqs.highest(), deleted: p.deleted, staged: staged, now: began}
 	if len(part.letters) > 0 {
 		if err := p.brake.allow(began, len(part.entries)+len(part.letters), len(part.letters)); err != nil {
 			return err
@@ -305,6 +306,7 @@ func (p *partition) outcome(ctx context.Context, conn *pgx.Conn, to int64, err e
 // committed takes over what is in the database now.
 func (p *partition) committed(part portion, b *batch, marks seqs, gaps map[int64]int64, began time.Time) {
 	p.next, p.seqs = part.to, marks
+	b.noteDeletes(p.deleted)
 	if !part.atEnd.IsZero() {
 		p.atEnd = part.atEnd
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -115,6 +114,7 @@ type shadow struct {
 	at      time.Time       // when the ends were asked for
 	next    map[int32]int64 // position read to, by partition
 	seqs    map[int32]seqs
+	deleted map[int64]int64 // by account: the highest seq of a delete so far
 	entries []entry
 	bytes   int
 	letters []deadLetter
@@ -132,7 +132,7 @@ func newShadow(s *sink, t *table) *shadow {
 	for _, k := range t.children {
 		c.children = append(c.children, &child{relation: temp(k.relation), field: k.field, parent: k.parent})
 	}
-	sh := &shadow{sink: s, live: t, copy: c, topic: s.cfg.Kafka.Topic(t.stream.Name), next: map[int32]int64{}, seqs: map[int32]seqs{}}
+	sh := &shadow{sink: s, live: t, copy: c, topic: s.cfg.Kafka.Topic(t.stream.Name), next: map[int32]int64{}, seqs: map[int32]seqs{}, deleted: map[int64]int64{}}
 	sh.writer = &writer{table: c, sql: newStatements(c, "pg_temp"), plans: s.writers.compiled(t), stream: t.stream.Name}
 	return sh
 }
@@ -222,12 +222,9 @@ func (sh *shadow) flush(ctx context.Context) error {
 	}
 	part := portion{entries: sh.entries}
 	part.exclude(bad)
-	for {
-		b := &batch{now: time.Now(), highest: map[int64]int64{}}
-		b.changes = fold(nil, slices.Clone(part.entries), sh.copy.soft)
-		for i := range b.changes {
-			b.highest[b.changes[i].account] = math.MaxInt64
-		}
+	for staged := false; ; {
+		part.fold(sh.copy.soft)
+		b := &batch{changes: part.changes, deleted: sh.deleted, staged: staged, now: time.Now()}
 		err := sh.nested(ctx, func() error { return sh.writer.apply(ctx, sh.conn, b) })
 		var badRows *badRowsError
 		if errors.As(err, &badRows) {
@@ -238,9 +235,14 @@ func (sh *shadow) flush(ctx context.Context) error {
 			part.exclude(reasons)
 			continue
 		}
+		if err != nil && judge(err) == duplicate && !staged {
+			staged = true
+			continue
+		}
 		if err != nil {
 			return err
 		}
+		b.noteDeletes(sh.deleted)
 		break
 	}
 	sh.letters = append(sh.letters, part.letters...)

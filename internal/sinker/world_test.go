@@ -51,6 +51,7 @@ type world struct {
 
 	mu   sync.Mutex
 	seqs map[string]int64 // by topic, account and partition
+	rows map[string]bool  // by stream, account and id: whether its last version was a row
 	ids  map[string]int   // of schemas, by topic and text
 }
 
@@ -62,7 +63,7 @@ func newWorld(t testing.TB, env ...string) *world {
 // newWorldIn is a world over a database that is there already: in a synctest bubble it must be made outside.
 func newWorldIn(t testing.TB, url string, env ...string) *world {
 	t.Helper()
-	w := &world{t: t, url: url, net: &kfake.VirtualNetwork{}, handler: handler{srfake.NewRegistry().Handler()}, seqs: map[string]int64{}, ids: map[string]int{}}
+	w := &world{t: t, url: url, net: &kfake.VirtualNetwork{}, handler: handler{srfake.NewRegistry().Handler()}, seqs: map[string]int64{}, ids: map[string]int{}, rows: map[string]bool{}}
 	var err error
 	w.bus, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(w.net.Listen),
 		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "86400000000", "log.retention.ms": "-1", "group.initial.rebalance.delay.ms": "0"}))
@@ -176,7 +177,7 @@ func (w *world) record(v *version) *kgo.Record {
 		v.at = observed.Add(time.Duration(v.seq) * time.Second)
 	}
 	rec := &kgo.Record{Topic: topic, Partition: v.part, Key: schema.AppendKey(nil, 1, v.id, v.account), Headers: []kgo.RecordHeader{
-		{Key: "harvest-op", Value: []byte("update")},
+		{Key: "harvest-op", Value: []byte(w.op(v))},
 		{Key: "harvest-seq", Value: strconv.AppendInt(nil, v.seq, 10)},
 		{Key: "harvest-stamp", Value: []byte(v.at.Format("2006-01-02T15:04:05.000Z07:00"))},
 		{Key: "harvest-observed-at", Value: []byte(v.at.Format("2006-01-02T15:04:05.000Z07:00"))},
@@ -193,6 +194,20 @@ func (w *world) record(v *version) *kgo.Record {
 	full["id"], full["account_id"], full["_seq"], full["_observed_at"] = v.id, v.account, v.seq, v.at
 	rec.Value = encode(schema.AppendHeader(nil, w.schemaID(topic, writer)), writer, full)
 	return rec
+}
+
+// op is what the producer says of a version: whether the topic's last word on the key is a row.
+func (w *world) op(v *version) string {
+	key := fmt.Sprint(v.stream.Name, v.account, v.id)
+	was := w.rows[key]
+	w.rows[key] = v.row != nil
+	switch {
+	case v.row == nil:
+		return "delete"
+	case was:
+		return "update"
+	}
+	return "create"
 }
 
 func (w *world) schemaID(topic string, s *schema.Schema) int {

@@ -28,11 +28,20 @@ type writer struct {
 // batch is what one transaction applies, and what became of it.
 type batch struct {
 	changes []change
-	highest map[int64]int64 // by account: the highest seq applied before; seqs above it cannot have been deleted since
+	applied map[int64]int64 // by account: the highest seq applied before; what is not above it is a replay
+	deleted map[int64]int64 // by account: the highest seq in _deleted; what is above it was not deleted since
 	staged  bool            // everything goes through the stage
 	now     time.Time
 
 	inserted, updated, removed int // results
+}
+
+// noteDeletes raises the highest deleted seqs by those of an applied batch.
+func (b *batch) noteDeletes(deleted map[int64]int64) {
+	for i := range b.changes {
+		c := &b.changes[i]
+		deleted[c.account] = max(deleted[c.account], c.gone)
+	}
 }
 
 // badRow is a record that cannot become a row.
@@ -57,23 +66,20 @@ func (w *writer) probe(ctx context.Context, conn *pgx.Conn, b *batch) error {
 	}
 	for from, to := range accounts(b.changes) {
 		part := b.changes[from:to]
-		highest := b.highest[part[0].account]
+		applied, deleted := b.applied[part[0].account], b.deleted[part[0].account]
 		ids, old := make([]int64, 0, len(part)), []int64(nil)
 		for i := range part {
 			c := &part[i]
 			c.found, c.had, c.dead = false, 0, 0
-			replay := c.lowest() <= highest
-			if replay {
+			low := c.lowest()
+			if low <= deleted {
 				old = append(old, c.id)
 			}
-			if replay || b.staged || !c.up.created || c.gone > 0 {
+			if low <= applied || b.staged || !c.up.created || c.gone > 0 {
 				ids = append(ids, c.id)
 			}
 		}
-		if len(ids) == 0 {
-			continue
-		}
-		err := scanRanks(ctx, conn, text, []any{part[0].account, ids}, func(id, seq, _ int64) {
+		err := scanRanks(ctx, conn, text, ids, []any{part[0].account, ids}, func(id, seq, _ int64) {
 			if c := find(part, id); c != nil {
 				c.found, c.had = true, seq
 			}
@@ -81,10 +87,7 @@ func (w *writer) probe(ctx context.Context, conn *pgx.Conn, b *batch) error {
 		if err != nil {
 			return fmt.Errorf("looking for rows: %w", err)
 		}
-		if len(old) == 0 {
-			continue
-		}
-		err = scanRanks(ctx, conn, w.sql.ranks, []any{w.stream, part[0].account, old}, func(id, seq, at int64) {
+		err = scanRanks(ctx, conn, w.sql.ranks, old, []any{w.stream, part[0].account, old}, func(id, seq, at int64) {
 			if c := find(part, id); c != nil {
 				c.dead, c.deadAt = seq, at
 			}
@@ -129,8 +132,11 @@ func find(part []change, id int64) *change {
 	return nil
 }
 
-// scanRanks reads rows of id, seq and, where the query has it, a moment, in binary.
-func scanRanks(ctx context.Context, conn *pgx.Conn, sql string, args []any, each func(id, seq, at int64)) error {
+// scanRanks reads rows of id, seq and, where the query has it, a moment, in binary. Without ids nothing is asked.
+func scanRanks(ctx context.Context, conn *pgx.Conn, sql string, ids []int64, args []any, each func(id, seq, at int64)) error {
+	if len(ids) == 0 {
+		return nil
+	}
 	rows, err := conn.Query(ctx, sql, args...)
 	if err != nil {
 		return err
