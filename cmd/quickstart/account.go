@@ -94,7 +94,8 @@ func (s *simulation) every(ctx context.Context, d time.Duration, change func()) 
 
 // serve answers on a loopback port of its own choice until stop is called.
 func serve(h http.Handler, addr string) (base string, stop func(), err error) {
-	l, err := net.Listen("tcp", addr)
+	var config net.ListenConfig
+	l, err := config.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return "", nil, ops.Fail(ops.ExitUnavailable, fmt.Errorf("listening: %w", err))
 	}

@@ -27,7 +27,7 @@ func (q *quickstart) verdict(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil && len(different) == 0:
-			q.screen.print(fmt.Sprintf("All %d tables equal the account: %d rows, every column compared, %.1f s after the start.\n%d changes were made meanwhile; %d requests were sent.\n",
+			q.screen.tell(fmt.Sprintf("All %d tables equal the account: %d rows, every column compared, %.1f s after the start.\n%d changes were made meanwhile; %d requests were sent.\n",
 				len(q.set.streams), rows, time.Since(q.screen.began).Seconds(), q.sim.changes.Load(), q.sim.requests.Load()))
 			return nil
 		case within.Err() != nil:
@@ -83,7 +83,7 @@ func (q *quickstart) complete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	q.screen.print(fmt.Sprintf("%d tables are complete up to the first read: %d rows of %d records, %.1f s after the start.\n",
+	q.screen.tell(fmt.Sprintf("%d tables are complete up to the first read: %d rows of %d records, %.1f s after the start.\n",
 		len(f), f.total().rows, f.total().records, time.Since(q.screen.began).Seconds()))
 	var blocked []error
 	for _, g := range f {

@@ -167,7 +167,7 @@ func (q *quickstart) programs(ctx context.Context, env ops.Env) error {
 	working, rest := context.WithCancel(all)
 	defer rest()
 	if q.sim == nil {
-		if err := q.startCensus(g, all); err != nil {
+		if err := q.startCensus(all, g); err != nil {
 			return err
 		}
 	} else {
@@ -194,7 +194,7 @@ func (q *quickstart) programs(ctx context.Context, env ops.Env) error {
 }
 
 // startCensus counts a real account's rows, where the budget leaves room for it.
-func (q *quickstart) startCensus(g *errgroup.Group, ctx context.Context) error {
+func (q *quickstart) startCensus(ctx context.Context, g *errgroup.Group) error {
 	c, err := newCensus(q.set.producer)
 	if err != nil {
 		return err
@@ -228,7 +228,7 @@ func (q *quickstart) watch(ctx context.Context, rest func()) error {
 				rest()
 				return q.verdict(ctx)
 			}
-			q.screen.print(worthTrying(&q.set, q.connect))
+			q.screen.tell(worthTrying(&q.set, q.connect))
 		}
 		ticker.Reset(max(500*time.Millisecond, 4*time.Since(began))) // a large account's rows are counted less often
 		select {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -40,8 +41,8 @@ func newScreen(env ops.Env) *screen {
 // say writes a line of progress.
 func (s *screen) say(format string, args ...any) { s.above(s.out, fmt.Sprintf(format, args...)+"\n") }
 
-// print writes a result.
-func (s *screen) print(text string) { s.above(s.result, text) }
+// tell writes a result.
+func (s *screen) tell(text string) { s.above(s.result, text) }
 
 // Write takes a line of the programs' logs.
 func (s *screen) Write(line []byte) (int, error) {
@@ -166,7 +167,7 @@ func count(n int) string {
 	if n < 0 {
 		return "–"
 	}
-	return fmt.Sprint(n)
+	return strconv.Itoa(n)
 }
 
 func age(t time.Time) string {

@@ -155,7 +155,10 @@ func plain(f *schema.Field, x any, api bool) string {
 		return ""
 	}
 	if f.Name == schema.FieldExtra {
-		b, _ := json.Marshal(x) // sorts names; came from JSON
+		b, err := json.Marshal(x) // sorts names
+		if err != nil {
+			panic(fmt.Sprintf("harvesttest: %v", err)) // it came from JSON
+		}
 		return string(b)
 	}
 	switch f.Kind {
