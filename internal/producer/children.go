@@ -88,10 +88,29 @@ func (e *engine) rotate(t *task, s *stream) error {
 	if err != nil {
 		return err
 	}
-	if err := e.buryChildren(t, s, s.unseenSince(missing)); err != nil {
+	if err := e.buryUnseen(t, s, s.unseenSince(missing)); err != nil {
 		return err
 	}
 	return e.publish(nil, func() { s.ck.Round.Done, s.ck.Round.Last = true, 0 }, s)
+}
+
+// buryUnseen is the end of a pass: what it missed may have come back since, so each parent is looked at once more (P7).
+func (e *engine) buryUnseen(t *task, s *stream, missing []int64) error {
+	ok, err := e.mayBury(t, s, missing)
+	if err != nil || !ok {
+		return err
+	}
+	looked := map[int64]bool{}
+	for _, id := range missing {
+		if parent := s.index.get(id).owner; !looked[parent] {
+			looked[parent] = true
+			err := e.secondLook(t, s, parent, 0, func(ids []int64) error { return e.entomb(s, ids, byChildren, len(ids)) })
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // unseenSince keeps the keys that no request has shown since they were found missing: a pass may take a day (P7).
@@ -123,7 +142,7 @@ func (e *engine) readLists(t *task, s *stream, from source) error {
 				return nil
 			}
 			for _, p := range unsure {
-				if err := e.secondLook(t, s, p.parent, from.gone); err != nil {
+				if err := e.secondLook(t, s, p.parent, 0, from.gone); err != nil {
 					return err
 				}
 				from.done(p)
@@ -141,7 +160,7 @@ func (e *engine) readLists(t *task, s *stream, from source) error {
 			unsure = append(unsure, p)
 			continue
 		}
-		how := sight{cause: byChildren}
+		how := sight{cause: byChildren, sweeping: true}
 		if len(unsure) == 0 {
 			how.progress = func(*answer) { from.done(p) }
 		} else {
@@ -174,10 +193,13 @@ func (s *stream) settled(parent int64, a *answer) bool {
 
 // secondLook reads one parent's complete list twice; what neither shows is gone, what the second shows is there, also after its
 // tombstone (P7).
-func (e *engine) secondLook(t *task, s *stream, parent int64, gone func([]int64) error) error {
+func (e *engine) secondLook(t *task, s *stream, parent, restored int64, gone func([]int64) error) error {
 	first := e.nextRequest()
 	for i := range 2 {
-		req := s.listOf(parent)
+		req, how := s.listOf(parent), sight{cause: byChildren, sweeping: true}
+		if i == 1 {
+			how.confirmed, how.restored = true, restored
+		}
 		for req.Path != "" || req.Link != "" {
 			a, err := t.get(call{req: req, parent: parent, stream: s})
 			if isGone(err) {
@@ -186,7 +208,7 @@ func (e *engine) secondLook(t *task, s *stream, parent int64, gone func([]int64)
 			if err != nil {
 				return err
 			}
-			if _, err := e.take(s, a, sight{cause: byChildren, confirmed: i == 1}); err != nil {
+			if _, err := e.take(s, a, how); err != nil {
 				return err
 			}
 			req = harvest.Request{Link: a.page.Next}
@@ -206,18 +228,23 @@ func (e *engine) secondLook(t *task, s *stream, parent int64, gone func([]int64)
 
 // buryChildren publishes the tombstones of children that two complete lists of their parents did not show, if the brake allows (P7).
 func (e *engine) buryChildren(t *task, s *stream, missing []int64) error {
-	if len(missing) == 0 {
-		s.brakedAt = 0
-		return nil
-	}
-	if e.cfg.Deletes == deletesOff {
-		return nil
-	}
-	if err := e.readMe(t); err != nil {
+	if ok, err := e.mayBury(t, s, missing); err != nil || !ok {
 		return err
 	}
-	if !e.mayDelete(s, 0, len(missing)) || e.dryRun {
-		return nil
-	}
 	return e.entomb(s, missing, byChildren, len(missing))
+}
+
+// mayBury looks at the token and asks the brake.
+func (e *engine) mayBury(t *task, s *stream, missing []int64) (bool, error) {
+	if len(missing) == 0 {
+		s.brakedAt = 0
+		return false, nil
+	}
+	if e.cfg.Deletes == deletesOff {
+		return false, nil
+	}
+	if err := e.readMe(t); err != nil {
+		return false, err
+	}
+	return e.mayDelete(s, 0, len(missing)) && !e.dryRun, nil
 }

@@ -10,8 +10,9 @@ import (
 // sight says how the rows of an answer are to be taken.
 type sight struct {
 	cause     cause
-	confirmed bool // a GET of this very row, or its second list: brings back what was deleted (P7), accepts a restore (P5)
-	sweeping  bool // outside the mirror nothing new is published (P10); lower stamps are noted (P5)
+	confirmed bool  // a GET of this very row, or its second list: brings back what was deleted (P7)
+	restored  int64 // a key that a sweep met with a lower stamp more than a lookback ago: taken back if it is so still (P5)
+	sweeping  bool  // outside the mirror nothing new is published (P10); lower stamps are noted (P5)
 	since     time.Time
 	began     time.Time     // the server's clock when the walk began: for the rows that came in meanwhile (P6)
 	progress  func(*answer) // moves what the checkpoint says behind this answer
@@ -77,7 +78,7 @@ func (e *engine) wanted(s *stream, old *entry, c *change, how sight) bool {
 	}
 	v := decide(old, observation{stamp: c.stamp, req: c.req, hash: c.rec.Hash})
 	switch {
-	case v == stale && how.confirmed && old.hash != c.rec.Hash && c.req > old.req:
+	case v == stale && how.restored == c.id && old.hash != c.rec.Hash && c.req > old.req:
 		v = update // Harvest went back, and a later GET says so too (P5)
 	case v == revive && how.confirmed:
 		v = create
@@ -97,7 +98,7 @@ func (e *engine) wanted(s *stream, old *entry, c *change, how sight) bool {
 	case stale:
 		e.m.stale.WithLabelValues(s.Name).Inc()
 		if how.sweeping && !old.gone() {
-			s.note(restore{id: c.id, owner: ownerOf(s, c.rec), at: time.Now()})
+			s.note(restore{id: c.id, at: time.Now()})
 		}
 	}
 	return false

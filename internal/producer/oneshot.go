@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -79,7 +78,7 @@ func (e *engine) syncProbe(t *task, s *stream) error {
 // completeChildren moves the moment up to which child streams are complete to their parents' (S9).
 func (e *engine) completeChildren(time.Time) {
 	for _, s := range e.streams {
-		if s.Read == schema.Children && len(s.queue) == 0 && s.blocked == nil && s.parent.ck.Cursor.After(s.ck.Cursor) {
+		if s.Read == schema.Children && len(s.queue) == 0 && !s.busy["children"] && s.blocked == nil && s.parent.ck.Cursor.After(s.ck.Cursor) {
 			s.ck.Cursor, s.dirty = s.parent.ck.Cursor, true
 		}
 	}
@@ -119,24 +118,26 @@ func (e *engine) outcome() error {
 // confirmNoted reads by GET what may only be published so: keys met after their tombstone (P7), and rows with a lower stamp, a lookback
 // after a sweep first saw them (P5). Child rows without a GET are shown by their parent's second list.
 func (e *engine) confirmNoted(t *task, s *stream) error {
-	ids := s.revivals
-	s.revivals = nil
-	for len(s.restores) > 0 && time.Since(s.restores[0].at) > e.cfg.Lookback {
-		ids = append(ids, s.restores[0].id)
-		s.restores = s.restores[1:]
-	}
-	for _, id := range ids {
-		x := s.index.get(id)
-		var err error
-		if s.Get == "" {
-			err = e.secondLook(t, s, x.owner, func(ids []int64) error { return e.buryChildren(t, s, ids) })
-		} else {
-			err = e.confirm(t, s, id, bySweep)
-		}
-		if err != nil && !errors.Is(err, errStopped) {
-			s.revivals = append(s.revivals, id)
+	for len(s.revivals) > 0 {
+		if err := e.lookAgain(t, s, s.revivals[0], 0); err != nil {
 			return err
 		}
+		s.revivals = s.revivals[1:]
+	}
+	for len(s.restores) > 0 && time.Since(s.restores[0].at) > e.cfg.Lookback {
+		id := s.restores[0].id
+		if err := e.lookAgain(t, s, id, id); err != nil {
+			return err
+		}
+		s.restores = s.restores[1:]
 	}
 	return nil
+}
+
+// lookAgain reads one noted key; restored is it too where it may be taken back (P5).
+func (e *engine) lookAgain(t *task, s *stream, id, restored int64) error {
+	if s.Get == "" {
+		return e.secondLook(t, s, s.index.get(id).owner, restored, func(ids []int64) error { return e.buryChildren(t, s, ids) })
+	}
+	return e.look(t, s, id, sight{cause: bySweep, confirmed: true, restored: restored})
 }

@@ -46,7 +46,7 @@ func (e *engine) walk(t *task, s *stream, first harvest.Request, how sight) (wal
 	if err != nil {
 		return w, err
 	}
-	w.floor, how.began = a.res.Floor, a.res.Floor
+	w.floor = a.res.Floor
 	start, incoming := a.page.TotalEntries, 0
 	rest := pagesAfter(a.page)
 	seen, limit := map[string]bool{}, a.page.TotalPages*2+10
@@ -60,6 +60,7 @@ func (e *engine) walk(t *task, s *stream, first harvest.Request, how sight) (wal
 		if next == "" {
 			rest.to = 0 // the list ends here, whatever its first page said
 		}
+		how.began = w.floor // what the first page shows was in the list when it began
 		rest.ask(t, s, e.cfg.Concurrency)
 		if t.pending() == 0 {
 			if next == "" {
@@ -167,9 +168,10 @@ func (e *engine) quickPoll(t *task, s *stream) error {
 }
 
 // firstRead is the backfill (P10): the whole list, from the anchor on where there is one. Its place rides in the checkpoint of each
-// page; the cursor comes from the server's clock at its very beginning (P4). Rows that drift while it runs are found by probes.
+// page; the cursor comes from the server's clock at its very beginning (P4). It is not walked again: where rows may have slipped from
+// page to page, or nobody saw it from its start to its end, a sweep follows (P6).
 func (e *engine) firstRead(t *task, s *stream) error {
-	began := time.Now()
+	began, resumed := time.Now(), s.ck.Backfill != nil
 	w, err := e.walk(t, s, s.resume(), sight{cause: byBackfill, progress: s.advance})
 	if err != nil {
 		if s.ck.Backfill != nil && refused(err) { // the stored place is no good any more: begin again
@@ -177,6 +179,7 @@ func (e *engine) firstRead(t *task, s *stream) error {
 		}
 		return err
 	}
+	s.sweepDue = s.sweepDue || !w.clean || resumed
 	e.log.Info("first read complete", "stream", s.Name, "rows", w.rows, "took", time.Since(began).Round(time.Millisecond).String())
 	return e.publish(nil, func() {
 		floor := s.ck.Backfill.Floor

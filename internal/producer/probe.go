@@ -68,7 +68,9 @@ func (e *engine) probe(t *task, s *stream) (bool, error) {
 	e.m.probes.WithLabelValues(s.Name).Inc()
 	s.excess = n - s.index.counted
 	if s.excess == 0 || s.excess == s.excused {
-		s.suspect = 0
+		if s.suspect = 0; s.excess == 0 {
+			s.excused = 0 // it went away: the same difference is another one now
+		}
 		return true, nil
 	}
 	s.suspect++

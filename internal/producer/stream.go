@@ -55,9 +55,8 @@ type growth struct {
 
 // restore is a row a sweep saw with a lower stamp than the index's (P5).
 type restore struct {
-	id    int64
-	owner int64
-	at    time.Time // when it was first seen so, by our clock
+	id int64
+	at time.Time // when it was first seen so, by our clock
 }
 
 // pending is a parent whose child lists are to be read.

@@ -214,8 +214,8 @@ func (e *engine) control(t *task, s *stream, explained, others []int64) (bool, e
 		return true, nil // the latest seen is missing itself: the sweep met none
 	}
 	_, err := t.get(call{req: s.one(met.id, met.owner), shape: object, parent: s.parentOf(met), stream: s})
-	if isGone(err) {
-		e.log.Warn("a row just met answers 404: nothing is deleted now", "stream", s.Name, "id", met.id)
+	if isGone(err) || harvest.IsForbidden(err) {
+		e.log.Warn("a row just met is not shown: nothing is deleted now", "stream", s.Name, "id", met.id, "error", err)
 		return false, nil
 	}
 	return err == nil, err
@@ -234,6 +234,7 @@ func (e *engine) ask404(t *task, s *stream, ids []int64) ([]int64, error) {
 		switch {
 		case isGone(err):
 			gone = append(gone, id)
+		case harvest.IsForbidden(err): // hidden, not gone
 		case err != nil:
 			return nil, err
 		default:
@@ -247,6 +248,11 @@ func (e *engine) ask404(t *task, s *stream, ids []int64) ([]int64, error) {
 
 // confirm reads one key by GET and publishes what it shows; a 404 makes it a candidate.
 func (e *engine) confirm(t *task, s *stream, id int64, why cause) error {
+	return e.look(t, s, id, sight{cause: why, confirmed: true})
+}
+
+// look is confirm for those who have more to say. A row this token may not see is nobody's proof and no stream's trouble.
+func (e *engine) look(t *task, s *stream, id int64, how sight) error {
 	x := s.index.get(id)
 	a, err := t.get(call{req: s.one(id, x.owner), shape: object, parent: s.parentOf(x), stream: s})
 	if isGone(err) {
@@ -256,9 +262,12 @@ func (e *engine) confirm(t *task, s *stream, id int64, why cause) error {
 		return e.bury(t, s, []int64{id}, window{from: x.day, to: x.day, whole: x.day == noDay})
 	}
 	if err != nil {
+		if harvest.IsForbidden(err) {
+			return nil
+		}
 		return err
 	}
-	_, err = e.take(s, a, sight{cause: why, confirmed: true})
+	_, err = e.take(s, a, how)
 	return err
 }
 
