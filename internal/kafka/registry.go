@@ -113,15 +113,22 @@ func (r *Registry) Register(ctx context.Context, subject, schema string) (int, e
 }
 
 func (r *Registry) setLevel(ctx context.Context, subject string) error {
-	// Asked first: setting it needs a right that reading does not. Any error means that it has no level of its own yet.
-	if now := r.client.Compatibility(ctx, subject)[0]; now.Err == nil && now.Level == sr.CompatFullTransitive {
+	// Asked first: setting it needs a right that reading does not.
+	if r.hasLevel(ctx, subject) {
 		return nil
 	}
 	set := r.client.SetCompatibility(ctx, sr.SetCompatibility{Level: sr.CompatFullTransitive}, subject)[0]
-	if set.Err != nil {
+	// Asked again: of two producers that start together Apicurio refuses one with 409, although both set the same (A8).
+	if set.Err != nil && !r.hasLevel(ctx, subject) {
 		return refusal("setting FULL_TRANSITIVE on "+subject, set.Err)
 	}
 	return nil
+}
+
+// hasLevel reports whether the subject's level is set. Any error means that it has none of its own yet.
+func (r *Registry) hasLevel(ctx context.Context, subject string) bool {
+	now := r.client.Compatibility(ctx, subject)[0]
+	return now.Err == nil && now.Level == sr.CompatFullTransitive
 }
 
 // Schema is the text with an id.

@@ -104,6 +104,24 @@ func status(code int, body string) http.HandlerFunc {
 	}
 }
 
+// Of two producers that set a subject's level together, a registry may refuse the later one: the level is set all the same.
+func TestRegistryLevelSetByAnother(t *testing.T) {
+	t.Parallel()
+	inner := stripped(srfake.NewRegistry().Handler())
+	r := registry(t, &handled{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodPut {
+			inner.ServeHTTP(httptest.NewRecorder(), req) // the other one's
+			w.WriteHeader(http.StatusConflict)
+			fmt.Fprint(w, `{"error_code":409,"message":"A rule named 'COMPATIBILITY' already exists."}`)
+			return
+		}
+		inner.ServeHTTP(w, req)
+	})})
+	if _, err := r.Register(t.Context(), "harvest.users-value", schemaOne); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRegistryRefusals(t *testing.T) {
 	t.Parallel()
 	type kinds struct{ incompatible, unknown, denied bool }
