@@ -323,3 +323,33 @@ func TestMixedKeyOrder(t *testing.T) {
 	}
 	w.equal(w.table("harvest.tasks", "id, account_id"), want)
 }
+
+// TestPartialReplay: a replay that ends before a delete does not bring the row back (S3).
+func TestPartialReplay(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[string]int{"hard": 0, "soft": 1} {
+		w := newWorld(t, "SINK_DELETE_MODE="+mode)
+		w.topics(1, "tasks")
+		tasks := stream(t, "tasks")
+		w.publish(version{stream: tasks, id: 1, row: row{"name": "deleted since"}})
+		moment := time.Now()
+		for time.Since(moment) < 5*time.Millisecond { // records carry milliseconds
+			continue
+		}
+		w.publish(version{stream: tasks, id: 1})
+		w.drain()
+		w.sql("UPDATE harvest._offsets SET next = 0")
+		if mode == "soft" {
+			w.sql("TRUNCATE harvest.tasks")
+		}
+		if err := sinker.Drain(t.Context(), w.cfg, w.deps, moment.Add(2*time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != want {
+			t.Errorf("%s: %d rows", mode, n)
+		}
+		if n := one[int](w, "SELECT count(*) FROM harvest.tasks t WHERE to_jsonb(t) ->> '_deleted_at' IS NULL"); n != 0 {
+			t.Errorf("%s: %d rows are alive", mode, n)
+		}
+	}
+}

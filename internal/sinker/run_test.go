@@ -205,3 +205,37 @@ func TestCompleteTo(t *testing.T) {
 	say(2, cursor.Add(2*time.Hour))
 	w.eventually("SELECT complete_to = $1 FROM harvest._streams", cursor.Add(2*time.Hour))
 }
+
+// TestOffsetMoved: an offset set back under the service is taken up from where it stands: nothing is applied from anywhere else (S1).
+func TestOffsetMoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	tasks := stream(t, "tasks")
+	w.serve()
+	for id := range int64(5) {
+		w.publish(version{stream: tasks, id: id + 1, row: row{}})
+	}
+	w.eventually("SELECT count(*) = 5 FROM harvest.tasks")
+	w.sql("BEGIN; TRUNCATE harvest.tasks; UPDATE harvest._offsets SET next = 0; COMMIT")
+	w.publish(version{stream: tasks, id: 6, row: row{}})
+	w.eventually("SELECT count(*) = 6 FROM harvest.tasks")
+}
+
+// TestBacklog: more than may wait for the database passes through, and what waited is given back (S7).
+func TestBacklog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "roles")
+	roles := stream(t, "roles")
+	const n = 120_000
+	for from := int64(0); from < n; from += 10_000 {
+		list := make([]version, 10_000)
+		for i := range list {
+			list[i] = version{stream: roles, id: from + int64(i) + 1, row: row{"name": "Role"}}
+		}
+		w.publish(list...)
+	}
+	w.serve()
+	w.eventually("SELECT count(*) = $1 FROM harvest.roles", int64(n))
+}
