@@ -83,12 +83,12 @@ func prepare(cfg Config, deps Deps) (*sink, error) {
 const startPatience = 15 * time.Second
 
 func (s *sink) connect(ctx context.Context) error {
-	if err := s.start(ctx, "database", func(ctx context.Context) error {
+	if err := s.start(ctx, func(ctx context.Context) error {
 		return s.db.use(ctx, func(conn *pgx.Conn) error { return s.prepareDatabase(ctx, conn) })
 	}); err != nil {
 		return err
 	}
-	return s.start(ctx, "KAFKA_BROKERS", func(ctx context.Context) error {
+	return s.start(ctx, func(ctx context.Context) error {
 		if err := s.admin.Ping(ctx); err != nil {
 			return fmt.Errorf("reaching KAFKA_BROKERS %s: %w", strings.Join(s.cfg.Kafka.Brokers, ","), err)
 		}
@@ -97,7 +97,7 @@ func (s *sink) connect(ctx context.Context) error {
 }
 
 // start tries until it works, an error comes that waiting does not mend, or patience ends (69).
-func (s *sink) start(ctx context.Context, _ string, try func(ctx context.Context) error) error {
+func (s *sink) start(ctx context.Context, try func(ctx context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	for wait := newBackoff(); ; {
