@@ -169,6 +169,17 @@ func Fenced(err error) bool {
 	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.InvalidTxnState)
 }
 
+// Denied reports whether the broker says that this user may not: no waiting mends that.
+func Denied(err error) bool {
+	for _, denied := range []error{kerr.TopicAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed, kerr.ClusterAuthorizationFailed,
+		kerr.GroupAuthorizationFailed, kerr.SaslAuthenticationFailed} {
+		if errors.Is(err, denied) {
+			return true
+		}
+	}
+	return false
+}
+
 // Limits are the topics' max.message.bytes.
 type Limits map[string]int
 

@@ -88,8 +88,12 @@ func (e *engine) rotate(t *task, s *stream) error {
 	if err != nil {
 		return err
 	}
+	stops := s.stops
 	if err := e.buryUnseen(t, s, s.unseenSince(missing)); err != nil {
 		return err
+	}
+	if s.stops == stops {
+		e.answered(s)
 	}
 	return e.publish(nil, func() { s.ck.Round.Done, s.ck.Round.Last = true, 0 }, s)
 }
@@ -203,7 +207,7 @@ func (e *engine) secondLook(t *task, s *stream, parent, restored int64, gone fun
 		for req.Path != "" || req.Link != "" {
 			a, err := t.get(call{req: req, parent: parent, stream: s})
 			if isGone(err) {
-				return e.confirm(t, s.parent, parent, bySweep) // the parent itself seems gone: its deletion takes the children along
+				return e.listless(t, s, parent)
 			}
 			if err != nil {
 				return err
@@ -226,6 +230,20 @@ func (e *engine) secondLook(t *task, s *stream, parent, restored int64, gone fun
 	return gone(missing)
 }
 
+// listless looks at a parent whose child list answers 404: it seems gone itself, and its deletion takes the children along. A list that
+// is not there while its parent is tells nothing about the children: that stops their stream (P11).
+func (e *engine) listless(t *task, s *stream, parent int64) error {
+	first := e.nextRequest()
+	if err := e.confirm(t, s.parent, parent, bySweep); err != nil {
+		return err
+	}
+	if x := s.parent.index.get(parent); x.gone() || x.req < first {
+		return nil
+	}
+	_, err := t.get(call{req: s.listOf(parent), parent: parent, stream: s}) // once more: the parent may be very new
+	return err
+}
+
 // buryChildren publishes the tombstones of children that two complete lists of their parents did not show, if the brake allows (P7).
 func (e *engine) buryChildren(t *task, s *stream, missing []int64) error {
 	if ok, err := e.mayBury(t, s, missing); err != nil || !ok {
@@ -236,11 +254,7 @@ func (e *engine) buryChildren(t *task, s *stream, missing []int64) error {
 
 // mayBury looks at the token and asks the brake.
 func (e *engine) mayBury(t *task, s *stream, missing []int64) (bool, error) {
-	if len(missing) == 0 {
-		s.brakedAt = 0
-		return false, nil
-	}
-	if e.cfg.Deletes == deletesOff {
+	if len(missing) == 0 || e.cfg.Deletes == deletesOff {
 		return false, nil
 	}
 	if err := e.readMe(t); err != nil {

@@ -80,6 +80,9 @@ func (e *engine) loop() error {
 		}
 		e.sleep(wait)
 	}
+	if e.fatal == nil && e.oneShot {
+		return e.ctx.Err() // interrupted is not done
+	}
 	return e.fatal
 }
 

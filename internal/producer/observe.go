@@ -73,7 +73,7 @@ func (how sight) entered(old *entry, stamp uint32) bool {
 
 // wanted is the verdict on one row, with what has to be noted about those that are not published.
 func (e *engine) wanted(s *stream, old *entry, c *change, how sight) bool {
-	if old == nil && how.sweeping && s.anchored() && outside(c.rec, s.ck.Anchor) {
+	if old == nil && (how.sweeping || how.cause == byTimer) && s.anchored() && outside(c.rec, s.ck.Anchor) {
 		return false // not in the mirror (P10)
 	}
 	v := decide(old, observation{stamp: c.stamp, req: c.req, hash: c.rec.Hash})

@@ -173,10 +173,11 @@ func (e *engine) quickPoll(t *task, s *stream) error {
 func (e *engine) firstRead(t *task, s *stream) error {
 	began, resumed := time.Now(), s.ck.Backfill != nil
 	w, err := e.walk(t, s, s.resume(), sight{cause: byBackfill, progress: s.advance})
+	if resumed && refused(err) { // the stored place is no good any more: begin again
+		s.ck.Backfill, s.dirty = nil, true
+		return e.firstRead(t, s)
+	}
 	if err != nil {
-		if s.ck.Backfill != nil && refused(err) { // the stored place is no good any more: begin again
-			s.ck.Backfill, s.dirty = nil, true
-		}
 		return err
 	}
 	s.sweepDue = s.sweepDue || !w.clean || resumed

@@ -166,8 +166,13 @@ func (e *engine) remember(c *change, r *kgo.Record) {
 	e.m.records.WithLabelValues(s.Name, c.op, string(c.cause)).Inc()
 	s.trackTimer(c.id, c.rec, c.now)
 	for _, child := range s.children {
-		if moved && c.rec != nil {
+		switch {
+		case c.rec == nil:
+		case moved:
 			child.follow(pending{parent: c.id, seq: next.seq, part: r.Partition, first: c.cause == byBackfill})
+		case len(child.queue) == 0 && !child.busy["children"]: // nothing to read: the next start need not ask for it either
+			child.setMark(r.Partition, next.seq)
+			child.dirty = true
 		}
 	}
 }

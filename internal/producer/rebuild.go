@@ -112,7 +112,7 @@ func (r *rebuild) add(ctx context.Context, rec *kgo.Record) error {
 	}
 	schemaID, body, err := schema.SplitHeader(rec.Value)
 	if err != nil {
-		return where(err)
+		return ops.Fail(ops.ExitData, where(err))
 	}
 	writer, err := r.writer(ctx, schemaID)
 	if err != nil {
@@ -120,7 +120,7 @@ func (r *rebuild) add(ctx context.Context, rec *kgo.Record) error {
 	}
 	var row schema.Record
 	if err := writer.ReadRecord(r.s.Stream, body, &row); err != nil {
-		return where(err)
+		return ops.Fail(ops.ExitData, where(err))
 	}
 	e.hash, e.owner, e.day = row.Hash, ownerOf(r.s, &row), dayOf(&row)
 	if row.Running {
@@ -155,6 +155,7 @@ func (r *rebuild) finish(p *Producer) error {
 		return ops.Fail(ops.ExitConfig, fmt.Errorf("%s holds %d records of account %d, but %s has no checkpoint of it: it was lost or emptied. "+
 			"Say --initialise to read the account anew and publish only what differs", s.topic, r.records, r.account, p.cfg.Kafka.CheckpointTopic()))
 	}
+	s.dirty = s.dirty || !r.found && r.records > 0 // also of a stream that is not read now
 	for i := range s.ck.Partitions {
 		if s.ck.Partitions[i].Seq < r.highest[i] {
 			s.ck.Partitions[i].Seq = r.highest[i] // seq goes on above the highest of checkpoint and topic

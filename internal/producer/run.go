@@ -169,6 +169,8 @@ func (p *Producer) incarnations(ctx context.Context, plan func(*engine)) error {
 			return err
 		case errors.As(err, &decided):
 			return err
+		case kafka.Denied(err):
+			return ops.Fail(ops.ExitPermission, err)
 		case p.worked:
 			trying, p.worked = time.Now(), false
 		case time.Since(trying) > startTries && (p.command != "run" || p.nonce == ""):
@@ -178,7 +180,7 @@ func (p *Producer) incarnations(ctx context.Context, plan func(*engine)) error {
 		select {
 		case <-time.After(restartPause):
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		}
 	}
 }

@@ -36,6 +36,7 @@ type stream struct {
 	excess    int  // by how much the last probe differed
 	excused   int  // a difference that no search mended; 0 = none
 	brakedAt  int  // unexplained candidates of a stopped sweep; 0 = none (P7)
+	stops     int  // how often a sweep was stopped
 	sweepDue  bool // a walk was not clean three times: the sweep's (P6)
 
 	growing  map[int64]growth // running timers by key (P8)

@@ -43,16 +43,16 @@ func (e *engine) sweep(t *task, w window) error {
 	if err != nil {
 		return err
 	}
-	missing := s.index.unmet(w, first)
-	if w.whole && len(missing) == 0 {
-		s.brakedAt = 0
-	}
+	missing, stops := s.index.unmet(w, first), s.stops
 	e.m.sweeps.WithLabelValues(s.Name).Inc()
 	if got.published > 0 || len(missing) > 0 {
 		e.log.Info("swept", "stream", s.Name, "rows", got.rows, "changed", got.published, "missing", len(missing), "took", time.Since(began).Round(time.Millisecond).String())
 	}
 	if err := e.bury(t, s, missing, w); err != nil {
 		return err
+	}
+	if w.whole && s.stops == stops {
+		e.answered(s)
 	}
 	return e.publish(nil, func() {
 		if w.whole {
@@ -100,12 +100,19 @@ func (e *engine) mayDelete(s *stream, explained, others int) bool {
 	stop := conclude(candidates{unexplained: others, explained: explained, today: s.deletedToday(time.Now()), living: s.index.live,
 		allowed: e.allowDeletes, admin: e.administers(), changed: e.account.changed})
 	if stop == "" {
-		s.brakedAt = 0
-		e.m.braked.WithLabelValues(s.Name).Set(0)
 		return true
 	}
 	e.brake(s, others, stop)
 	return false
+}
+
+// answered ends a stopped sweep's wait: a later one over the whole stream went through. What a window, or a single row, was allowed
+// says nothing about that.
+func (e *engine) answered(s *stream) {
+	if !e.dryRun {
+		s.brakedAt = 0
+		e.m.braked.WithLabelValues(s.Name).Set(0)
+	}
 }
 
 // brake stops a sweep and says how to answer it.
@@ -115,6 +122,7 @@ func (e *engine) brake(s *stream, n int, why string) {
 			"stream", s.Name, "missing", n)
 	}
 	s.brakedAt = n
+	s.stops++
 	e.m.braked.WithLabelValues(s.Name).Set(float64(n))
 }
 
@@ -176,15 +184,29 @@ func (e *engine) confirmAll(t *task, s *stream, explained, others []int64, w win
 		gone = explained
 	}
 	if len(others) > manyDeletes || s.Get == "" {
-		first := e.nextRequest()
-		if _, err := e.walk(t, s, s.windowQuery(w), sight{cause: bySweep, sweeping: true}); err != nil {
+		others, err = e.listAgain(t, s, others, w)
+		if err != nil {
 			return nil, err
 		}
-		others = s.stillUnmet(others, first)
 	} else if others, err = e.ask404(t, s, others); err != nil {
 		return nil, err
 	}
 	return append(gone, others...), nil
+}
+
+// listAgain confirms by a second list, which must be a clean one: drift may hide the same row from two lists (P6).
+func (e *engine) listAgain(t *task, s *stream, ids []int64, w window) ([]int64, error) {
+	first := e.nextRequest()
+	for range maxWalks {
+		got, err := e.walk(t, s, s.windowQuery(w), sight{cause: bySweep, sweeping: true})
+		if err != nil {
+			return nil, err
+		}
+		if got.clean {
+			return s.stillUnmet(ids, first), nil
+		}
+	}
+	return nil, nil
 }
 
 // stillUnmet keeps the keys no request since the numbered one has shown.
@@ -204,14 +226,18 @@ func (e *engine) control(t *task, s *stream, explained, others []int64) (bool, e
 	if s.Get == "" {
 		return true, nil // a second list shows the others again
 	}
+	missing := map[int64]bool{}
+	for _, id := range slices.Concat(explained, others) {
+		missing[id] = true
+	}
 	var met *entry
 	s.index.all(func(x *entry) {
-		if !x.gone() && (met == nil || x.req > met.req) {
+		if !x.gone() && x.req > 0 && !missing[x.id] && (met == nil || x.req > met.req) {
 			met = x
 		}
 	})
-	if met == nil || slices.Contains(explained, met.id) || slices.Contains(others, met.id) {
-		return true, nil // the latest seen is missing itself: the sweep met none
+	if met == nil {
+		return true, nil // the sweep met none
 	}
 	_, err := t.get(call{req: s.one(met.id, met.owner), shape: object, parent: s.parentOf(met), stream: s})
 	if isGone(err) || harvest.IsForbidden(err) {
@@ -312,7 +338,11 @@ func (e *engine) entomb(s *stream, gone []int64, why cause, unexplained int) err
 		}
 	}
 	touched = append(touched, s.children...)
-	if err := e.publish(changes, func() { s.countDeleted(time.Now(), unexplained) }, touched...); err != nil {
+	if err := e.publish(changes, func() {
+		if e.allowDeletes < 0 { // those a person allowed are answered for
+			s.countDeleted(time.Now(), unexplained)
+		}
+	}, touched...); err != nil {
 		return err
 	}
 	if len(changes) == 0 {
