@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 const (
 	token     = "canary-5f1d7c" // must be seen in no output
 	accountID = 482913
+	pageSize  = 10 // so that most lists have several
 )
 
 // world is everything between a simulated account and a real database, on virtual time: the clock stands while PostgreSQL works.
@@ -129,7 +130,7 @@ func (w *world) produce(do func(*producer.Producer, context.Context) error) func
 			return err
 		}
 		cfg.Kafka.Dial, cfg.Kafka.RegistryTransport = w.dial, w.registry
-		p, err := producer.New(cfg, producer.Deps{Version: "test", Transport: w.sim.RoundTripper(), Log: w.logger(), PageSize: 50})
+		p, err := producer.New(cfg, producer.Deps{Version: "test", Transport: w.sim.RoundTripper(), Log: w.logger(), PageSize: pageSize})
 		if err != nil {
 			return err
 		}
@@ -228,6 +229,11 @@ func (w *world) equal(scope harvesttest.Scope, n names, streams ...*schema.Strea
 		for i := range st.Schema.Fields {
 			if f := &st.Schema.Fields[i]; f.Kind == schema.Items {
 				w.itemsEqual(st, f.Name, n)
+				if scope == harvesttest.Everything {
+					for _, unknown := range w.rows("SELECT DISTINCT extra::text FROM " + n.items(st, f.Name).Sanitize() + " WHERE extra IS NOT NULL") {
+						w.t.Errorf("%s of %s: the schema does not know %s", f.Name, st.Name, unknown)
+					}
+				}
 			}
 		}
 	}
