@@ -55,10 +55,15 @@ func (s *simulation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.Sim.ServeHTTP(w, r)
 }
 
-// work changes the account until ctx ends: everyday changes of every kind, deletes and silent ones among them.
+// work changes the account until ctx ends: everyday changes of every kind, deletes and silent ones among them. Later on there are fewer, so
+// that a day's deletes stay below what producer would stop for (P7).
 func (s *simulation) work(ctx context.Context) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	s.every(ctx, time.Second, func() { s.Live(rng) })
+	change := func() { s.Live(rng) }
+	busy, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	s.every(busy, time.Second, change)
+	s.every(ctx, 20*time.Second, change)
 }
 
 // edit changes the account in ways that the next poll sees. What a poll cannot see (deletes, renames) takes producer a minute and more to

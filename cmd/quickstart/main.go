@@ -16,7 +16,7 @@ func main() { os.Exit(ops.Main("quickstart", command)) }
 
 const about = `quickstart shows a Harvest account flow through Kafka topics into PostgreSQL tables, all in this one process.
 
-Account    simulated, of about 20,000 time entries, changing every second; with HARVEST_API_KEY and HARVEST_ACCOUNT_ID the real one
+Account    simulated, of about 20,000 time entries, changing every second (after ten minutes more slowly); with HARVEST_API_KEY and HARVEST_ACCOUNT_ID the real one
 Kafka      embedded, in memory, with a schema registry: a real account is read from its anchor date at every start
 PostgreSQL DATABASE_URL, else a private server from the programs found on this machine (or in PGBIN), else one that is fetched
 
