@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"harveststream/internal/kafka"
 	"harveststream/pkg/harvest"
 )
 
@@ -30,6 +31,7 @@ type source struct {
 
 // follow reads the children of the parents that changed.
 func (e *engine) follow(t *task, s *stream) error {
+	began := e.serverTime(time.Now())
 	err := e.readLists(t, s, source{
 		next: func() (pending, bool) {
 			for len(s.queue) > 0 {
@@ -46,8 +48,12 @@ func (e *engine) follow(t *task, s *stream) error {
 	})
 	if err != nil {
 		s.requeue(e.cfg.AccountID, e.keyID) // what was taken from the queue and not done is above the mark
+		return err
 	}
-	return err
+	if s.ck.Round.Began.IsZero() && !s.parent.ck.Cursor.IsZero() { // every parent there is has been read or stands in the queue
+		s.ck.Round, s.dirty = kafka.Round{Began: began, Done: true}, true
+	}
+	return nil
 }
 
 // queuedLater says whether a parent stands in the queue again, near its head: one reading then serves both.
@@ -260,5 +266,5 @@ func (e *engine) mayBury(t *task, s *stream, missing []int64) (bool, error) {
 	if err := e.readMe(t); err != nil {
 		return false, err
 	}
-	return e.mayDelete(s, 0, len(missing)) && !e.dryRun, nil
+	return e.administers() && e.mayDelete(s, 0, len(missing)) && !e.dryRun, nil
 }

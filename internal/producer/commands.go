@@ -2,9 +2,11 @@ package producer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"harveststream/internal/ops"
 	"harveststream/pkg/schema"
@@ -29,7 +31,7 @@ func Command(env ops.Env) *cobra.Command {
 	root.PersistentFlags().BoolVar(&c.takeOver, "take-over", false, "become the writer at once, without waiting for another one's sign of life")
 	root.PersistentFlags().BoolVar(&c.initialise, "initialise", false, "begin although topics hold data and no checkpoint: read anew, publish only differences")
 	service := &cobra.Command{Use: "run", Short: "Serve until stopped (the default)", RunE: c.run((*Producer).Run)}
-	sync := &cobra.Command{Use: "sync", Short: "One complete pass over the selected streams, then exit", RunE: c.run((*Producer).Sync)}
+	sync := &cobra.Command{Use: "sync", Short: "One complete pass over the selected streams, then exit", RunE: c.run(c.sync)}
 	check := &cobra.Command{Use: "check", Short: "Look at everything the service needs, item by item, and say how to mend what is wrong", RunE: c.check}
 	discover := &cobra.Command{Use: "discover", Short: "The streams: keys, columns, how each is read, whether this token may", RunE: c.discover}
 	discover.Flags().BoolVar(&c.json, "json", false, "as JSON")
@@ -76,6 +78,32 @@ func (c *commands) run(do func(*Producer, ctxt) error) runE {
 	}
 }
 
+// sync prints what a pass came to, also where it did not come to a good end.
+func (c *commands) sync(p *Producer, ctx ctxt) error {
+	return errors.Join(p.Sync(ctx), printStates(c.env.Stdout, p.States()))
+}
+
+func printStates(out io.Writer, states []StreamState) error {
+	if states == nil {
+		return nil // it never began
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "STREAM\tROWS\tPUBLISHED\tCOMPLETE TO\tSTATE")
+	for _, s := range states {
+		state := "fine"
+		switch {
+		case s.Blocked != "":
+			state = "blocked: " + s.Blocked
+		case s.Stopped > 0:
+			state = fmt.Sprintf("sweep stopped: %d rows missing", s.Stopped)
+		case s.Reading:
+			state = "first read not complete"
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", s.Stream, s.Rows, s.Published, s.Cursor.Format(time.RFC3339), state)
+	}
+	return w.Flush()
+}
+
 func (c *commands) sweepCommand() *cobra.Command {
 	var allow int
 	var dry bool
@@ -90,7 +118,7 @@ func (c *commands) sweepCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.Sweep(cmd.Context(), names, allow, dry)
+		return errors.Join(p.Sweep(cmd.Context(), names, allow, dry), printStates(c.env.Stdout, p.States()))
 	}
 	return cmd
 }
@@ -110,7 +138,7 @@ func (c *commands) resetCommand() *cobra.Command {
 		if err := ops.Confirm(c.env, fmt.Sprintf("Read %d streams of account %d from the anchor again?", len(names), p.cfg.AccountID), yes); err != nil {
 			return err
 		}
-		return p.Reset(cmd.Context(), names)
+		return errors.Join(p.Reset(cmd.Context(), names), printStates(c.env.Stdout, p.States()))
 	}
 	return cmd
 }

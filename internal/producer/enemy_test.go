@@ -692,3 +692,20 @@ func TestP1InitialisedOnceForAll(t *testing.T) {
 		w.equal()
 	})
 }
+
+// P8: the first reading of all child lists is the first round: none is asked for twice.
+func TestP8FirstRoundReadsEachListOnce(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 126}, func(w *world) {
+		w.serve(func() { pass(10 * time.Minute) })
+		w.equal()
+		n := 0
+		for _, r := range w.sim.Requests() {
+			if r.Path == "invoices/*/messages" {
+				n++
+			}
+		}
+		if n != w.sim.Count("invoices") {
+			t.Errorf("%d lists of messages were read, %d invoices are there", n, w.sim.Count("invoices"))
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"harveststream/internal/kafka"
 	"harveststream/internal/ops"
 	"harveststream/pkg/harvest"
 	"harveststream/pkg/schema"
@@ -170,12 +171,18 @@ func (e *engine) sweepRecent(t *task, s *stream) error {
 }
 
 func (e *engine) rotateIfDue(s *stream, now time.Time) {
+	if s.ck.Round.Began.IsZero() { // the first reading of all lists, by their parents' seq, is the first round
+		if len(s.queue) == 0 && !s.busy["children"] && !s.parent.ck.Cursor.IsZero() && s.blocked == nil {
+			s.ck.Round, s.dirty = kafka.Round{Began: e.serverTime(now), Done: true}, true
+		}
+		return
+	}
 	every := e.cfg.ChildrenInterval
 	if s.whole {
 		every = fullRefreshEvery
 	}
 	server := e.serverTime(now)
-	if !s.ck.Round.Began.IsZero() && s.ck.Round.Done && server.Sub(s.ck.Round.Began) < every || s.parent.ck.Cursor.IsZero() {
+	if s.ck.Round.Done && server.Sub(s.ck.Round.Began) < every || s.parent.ck.Cursor.IsZero() {
 		return
 	}
 	e.task(s, "rotate", background, e.rotate)

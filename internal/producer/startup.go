@@ -166,6 +166,9 @@ func (p *Producer) memory(ctx context.Context, cl *kgo.Client, opts []kgo.Opt, e
 		return err
 	}
 	e.applyModules()
+	if !e.account.admin && p.cfg.Deletes == deletesAuto {
+		p.warnOnce("HARVEST_API_KEY: not an administrator's token: it sees a part of the account, and nothing that vanishes is taken for deleted (P7)")
+	}
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 const (
 	recentDays   = 14                  // what the frequent sweep covers
+	buriedAtOnce = 10_000              // in one transaction, which has ten seconds (P1)
 	manyDeletes  = 100                 // from here on a second list confirms instead of a GET each (P7)
 	sampleOf     = 20                  // of explained candidates one in twenty is asked for (P7)
 	brakeMemory  = 24 * time.Hour      // the brake counts a day
@@ -72,6 +73,9 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 	if err := e.readMe(t); err != nil {
 		return err
 	}
+	if !e.administers() {
+		return nil // what is missing may just be out of this token's sight: said once, at the start
+	}
 	explained, others := e.explain(s, missing)
 	if len(others) > brakeFloor {
 		if err := e.askOwners(t, s, others); err != nil {
@@ -82,7 +86,7 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 	if !e.mayDelete(s, len(explained), len(others)) {
 		others = nil
 	}
-	if e.dryRun || !e.administers() || len(explained)+len(others) == 0 {
+	if e.dryRun || len(explained)+len(others) == 0 {
 		return nil
 	}
 	gone, err := e.confirmAll(t, s, explained, others, w)
@@ -322,10 +326,30 @@ func (s *stream) parentOf(x *entry) int64 {
 // entomb publishes the tombstones of keys confirmed gone, together with those of their children (P7), and looks for what else their
 // owner takes along.
 func (e *engine) entomb(s *stream, gone []int64, why cause, unexplained int) error {
+	if e.allowDeletes < 0 { // those a person allowed are answered for
+		s.countDeleted(time.Now(), unexplained)
+	}
+	records := 0
+	for some := range slices.Chunk(gone, buriedAtOnce) {
+		changes := e.tombstones(s, some, why)
+		records += len(changes)
+		if err := e.publish(changes, nil, slices.Concat(s.children, []*stream{s})...); err != nil {
+			return err
+		}
+	}
+	if records == 0 {
+		return nil
+	}
+	e.log.Info("deleted", "stream", s.Name, "keys", len(gone), "records", records)
+	e.cascade(s, gone)
+	return nil
+}
+
+// tombstones are those of keys and of their children.
+func (e *engine) tombstones(s *stream, gone []int64, why cause) []change {
 	now := e.serverTime(time.Now())
 	req := e.nextRequest()
 	var changes []change
-	touched := []*stream{s}
 	add := func(s *stream, id int64, why cause) {
 		if x := s.index.get(id); x != nil && !x.gone() {
 			changes = append(changes, change{s: s, id: id, op: "delete", cause: why, stamp: x.stamp, req: req, now: now})
@@ -337,20 +361,7 @@ func (e *engine) entomb(s *stream, gone []int64, why cause, unexplained int) err
 			c.index.children(id, func(x *entry) { add(c, x.id, byParent) })
 		}
 	}
-	touched = append(touched, s.children...)
-	if err := e.publish(changes, func() {
-		if e.allowDeletes < 0 { // those a person allowed are answered for
-			s.countDeleted(time.Now(), unexplained)
-		}
-	}, touched...); err != nil {
-		return err
-	}
-	if len(changes) == 0 {
-		return nil
-	}
-	e.log.Info("deleted", "stream", s.Name, "keys", len(gone), "records", len(changes))
-	e.cascade(s, gone)
-	return nil
+	return changes
 }
 
 // deletedToday is how many unexplained deletes the brake still counts.
