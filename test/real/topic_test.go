@@ -39,7 +39,15 @@ type reader struct {
 func (r *reader) read(topic string) ([]version, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	ends, err := kadm.NewClient(r.client).ListEndOffsets(ctx, topic)
+	admin, err := kgo.NewClient(r.client.Opts()...) // one that remembers no topic of before
+	if err != nil {
+		return nil, err
+	}
+	defer admin.Close()
+	ends, err := kadm.NewClient(admin).ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
 	if err != nil {
 		return nil, err
 	}
