@@ -96,6 +96,8 @@ func printStates(out io.Writer, states []StreamState) error {
 			state = "blocked: " + s.Blocked
 		case s.Stopped > 0:
 			state = fmt.Sprintf("sweep stopped: %d rows missing", s.Stopped)
+		case s.Missed > 0:
+			state = fmt.Sprintf("%d rows missing in the latest sweep", s.Missed)
 		case s.Reading:
 			state = "first read not complete"
 		}

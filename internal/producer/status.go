@@ -14,6 +14,7 @@ type StreamState struct {
 	Reading   bool      `json:"first_read"` // the first read is not complete
 	Pending   int       `json:"pending_parents,omitempty"`
 	Blocked   string    `json:"blocked,omitempty"`
+	Missed    int       `json:"missed,omitempty"` // rows the latest sweep did not meet
 	Stopped   int       `json:"stopped_sweep_rows,omitempty"`
 }
 
@@ -30,7 +31,7 @@ func (p *Producer) publishStates(e *engine) {
 	states := make([]StreamState, 0, len(e.streams))
 	for _, s := range e.streams {
 		st := StreamState{Stream: s.Name, Rows: s.index.live, Published: s.published, Cursor: s.ck.Cursor, Reading: s.ck.Cursor.IsZero(),
-			Pending: len(s.queue), Stopped: s.brakedAt}
+			Pending: len(s.queue), Missed: s.missed, Stopped: s.brakedAt}
 		for _, part := range s.ck.Partitions {
 			st.Seq += part.Seq
 		}

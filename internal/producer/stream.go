@@ -35,6 +35,7 @@ type stream struct {
 	suspect   int  // probes in a row that differed (P12)
 	excess    int  // by how much the last probe differed
 	excused   int  // a difference that no search mended; 0 = none
+	missed    int  // what the latest sweep did not meet
 	brakedAt  int  // unexplained candidates of a stopped sweep; 0 = none (P7)
 	stops     int  // how often a sweep was stopped
 	sweepDue  bool // a walk was not clean three times: the sweep's (P6)

@@ -45,6 +45,7 @@ func (e *engine) sweep(t *task, w window) error {
 		return err
 	}
 	missing, stops := s.index.unmet(w, first), s.stops
+	s.missed = len(missing)
 	e.m.sweeps.WithLabelValues(s.Name).Inc()
 	if got.published > 0 || len(missing) > 0 {
 		e.log.Info("swept", "stream", s.Name, "rows", got.rows, "changed", got.published, "missing", len(missing), "took", time.Since(began).Round(time.Millisecond).String())
