@@ -101,7 +101,7 @@ type Heartbeat struct {
 	Host      string    `json:"host"`
 	PID       int       `json:"pid"`
 	PIDSpace  string    `json:"pid_space,omitempty"` // what PID counts in: two containers both have a process 1
-	Nonce     string    `json:"nonce"` // one per incarnation
+	Nonce     string    `json:"nonce"`               // one per incarnation
 	Version   string    `json:"version"`
 	Command   string    `json:"command"` // run, sync, sweep, reset
 	Started   time.Time `json:"started"`
