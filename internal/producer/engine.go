@@ -98,7 +98,7 @@ func (e *engine) sleep(d time.Duration) {
 			e.account.drift = time.Until(a.res.Now)
 		}
 		e.m.inFlight.Set(float64(e.inFlight))
-		e.resume(a.call.task)
+		e.resume(a)
 	case <-timer.C:
 	case <-e.ctx.Done():
 	}
@@ -111,8 +111,12 @@ func (e *engine) start(t *task) {
 }
 
 // resume lets a task go on when the answer it waits for is there.
-func (e *engine) resume(t *task) {
-	if _, running := e.tasks[t]; running && len(t.asked) > 0 && t.asked[0].done {
+func (e *engine) resume(a *answer) {
+	t := a.call.task
+	switch _, running := e.tasks[t]; {
+	case !running: // an error ended it meanwhile
+		e.release(a)
+	case len(t.asked) > 0 && t.asked[0].done:
 		e.step(t)
 	}
 }
@@ -124,7 +128,6 @@ func (e *engine) step(t *task) {
 	t.free()
 	delete(e.tasks, t)
 	for _, a := range t.asked { // asked and not waited for: an error ended the task
-		a.call.task = t
 		e.release(a)
 	}
 	t.asked = nil
@@ -207,11 +210,12 @@ func (e *engine) lend(a *answer) {
 	a.reader = &reader{enc: schema.NewEncoder(s.Stream, e.cfg.AccountID, e.cfg.omit)}
 }
 
+// release takes the reader back, once no worker uses it any more.
 func (e *engine) release(a *answer) {
-	if a.reader != nil && a.done {
+	if a.done && a.reader != nil {
 		a.call.stream.readers = append(a.call.stream.readers, a.reader)
+		a.reader = nil
 	}
-	a.reader = nil
 }
 
 // fetch makes one request and reads its answer: the workers' whole duty. It touches no state of the engine.
