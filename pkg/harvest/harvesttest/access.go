@@ -183,7 +183,7 @@ func (s *Sim) projectAssignments(q *req, user int64) *answer {
 		return forbidden()
 	}
 	k := s.kind["user_assignments"]
-	l, bad := q.paging(k, true)
+	l, bad := q.paging(k)
 	if bad != nil {
 		return bad
 	}
@@ -207,7 +207,7 @@ func (s *Sim) teammates(q *req, user int64) *answer {
 	if !s.isManager(r) {
 		return message(http.StatusUnprocessableEntity, "User is not a manager.")
 	}
-	l, bad := q.paging(users, false)
+	l, bad := q.paging(users)
 	if bad != nil {
 		return bad
 	}

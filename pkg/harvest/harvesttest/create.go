@@ -3,6 +3,7 @@ package harvesttest
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"time"
 )
 
@@ -46,7 +47,7 @@ func (t *tx) defaults(k *kind, id int64, f Fields) Fields {
 	}
 	switch k.name {
 	case "users":
-		return Fields{"first_name": "User", "last_name": fmt.Sprint(n), "email": fmt.Sprintf("user%d@example.com", n), "telephone": "",
+		return Fields{"first_name": "User", "last_name": strconv.Itoa(n), "email": fmt.Sprintf("user%d@example.com", n), "telephone": "",
 			"timezone": "Eastern Time (US & Canada)", "weekly_capacity": 126000, "has_access_to_all_future_projects": false,
 			"is_contractor": id%7 == 0, "is_active": true, "calendar_integration_enabled": false, "can_create_projects": false,
 			"access_roles": []string{"member"}, "avatar_url": fmt.Sprintf("https://cache.harvestapp.com/assets/profile_images/default.png?%d", t.stamp)}
@@ -56,8 +57,8 @@ func (t *tx) defaults(k *kind, id int64, f Fields) Fields {
 		return Fields{"name": fmt.Sprintf("Client %d", n), "is_active": true, "address": empty, "currency": []string{"EUR", "USD", "GBP"}[id%3],
 			"statement_key": t.key(k, id)}
 	case "contacts":
-		return Fields{"first_name": "Contact", "last_name": fmt.Sprint(n), "email": fmt.Sprintf("contact%d@example.org", n), "phone_office": empty,
-			"phone_mobile": "+00 555 " + fmt.Sprint(n), "fax": empty, "invoice_recipient_status": "none"}
+		return Fields{"first_name": "Contact", "last_name": strconv.Itoa(n), "email": fmt.Sprintf("contact%d@example.org", n), "phone_office": empty,
+			"phone_mobile": "+00 555 " + strconv.Itoa(n), "fax": empty, "invoice_recipient_status": "none"}
 	case "tasks":
 		return Fields{"name": fmt.Sprintf("Task %d", n), "billable_by_default": true, "is_default": false, "is_active": true}
 	case "projects":
@@ -341,11 +342,11 @@ func finishRate(t *tx, k *kind, r *row) error {
 
 func (t *tx) silent(what Silent) bool { return t.quiet&what != 0 }
 
-// stopRunning stops a user's timer; at most one runs (harvest-api 4.7). It returns the entry's id, 0 if none ran.
-func (t *tx) stopRunning(user int64, silent bool) int64 {
+// stopRunning stops a user's timer; at most one runs (harvest-api 4.7).
+func (t *tx) stopRunning(user int64, silent bool) {
 	id := t.s.runningOf(user)
 	if id == 0 {
-		return 0
+		return
 	}
 	k := t.s.kind["time_entries"]
 	t.edit(k, id, silent, func(r *row) {
@@ -355,5 +356,4 @@ func (t *tx) stopRunning(user int64, silent bool) int64 {
 			r.vals[k.slot("ended_time")] = payload(tagClock, t.stamp/60%1440)
 		}
 	})
-	return id
 }

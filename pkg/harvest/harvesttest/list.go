@@ -19,7 +19,6 @@ type listing struct {
 	perPage    int
 	page       int // 0: a page of a cursor walk that is neither first nor last shows no numbers
 	next, prev string
-	asked      string // path of the list below the base URL, when not the request's
 }
 
 const maxPerPage = 2000
@@ -39,7 +38,7 @@ func (s *Sim) collection(q *req, k *kind, parent int64) *answer {
 		return &answer{status: 200, body: body, rows: rows}
 	}
 	numbered := k.numbered() || k.group == "project" && parent != 0
-	l, bad := q.paging(k, numbered)
+	l, bad := q.paging(k)
 	if bad != nil {
 		return bad
 	}
@@ -72,7 +71,7 @@ func sortable(x val) int64 {
 }
 
 // paging reads per_page, page and cursor.
-func (q *req) paging(k *kind, numbered bool) (*listing, *answer) {
+func (q *req) paging(k *kind) (*listing, *answer) {
 	l := &listing{perPage: maxPerPage}
 	if k.name == "invoices" {
 		l.perPage = 100

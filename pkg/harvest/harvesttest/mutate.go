@@ -8,7 +8,7 @@ import (
 )
 
 // Refusal is a change the API would refuse.
-type Refusal struct {
+type Refusal struct { //nolint:errname // it is what the API says, and only by the way an error
 	Status  int
 	Message string
 }

@@ -183,23 +183,23 @@ func (d *seeder) documents() {
 		return 0, f
 	})
 	invoices, estimates := d.s.kind["invoices"].byID, d.s.kind["estimates"].byID
-	d.follow("invoice_messages", invoices, 8, 10, func(int) Fields { return Fields{} })
-	d.follow("invoice_messages", invoices, 1, 10, func(int) Fields { return Fields{"event_type": "view"} })
-	d.follow("invoice_payments", invoices, 6, 10, func(i int) Fields {
+	d.follow("invoice_messages", invoices, 8, func(int) Fields { return Fields{} })
+	d.follow("invoice_messages", invoices, 1, func(int) Fields { return Fields{"event_type": "view"} })
+	d.follow("invoice_payments", invoices, 6, func(i int) Fields {
 		if i%9 == 8 {
 			return Fields{"amount": 10, "transaction_id": fmt.Sprintf("tx-%d", i)}
 		}
 		return Fields{}
 	})
-	d.follow("estimate_messages", estimates, 7, 10, func(int) Fields { return Fields{} })
-	d.follow("estimate_messages", estimates, 4, 10, func(i int) Fields { return Fields{"event_type": []string{"accept", "decline"}[i%2]} })
+	d.follow("estimate_messages", estimates, 7, func(int) Fields { return Fields{} })
+	d.follow("estimate_messages", estimates, 4, func(i int) Fields { return Fields{"event_type": []string{"accept", "decline"}[i%2]} })
 }
 
-// follow adds a child to a share of the parents, some time after each was made.
-func (d *seeder) follow(name string, parents []*row, share, of int, f func(i int) Fields) {
+// follow adds a child to so many tenths of the parents, some time after each was made.
+func (d *seeder) follow(name string, parents []*row, tenths int, f func(i int) Fields) {
 	k := d.s.kind[name]
 	for i, p := range slices.Clone(parents) {
-		if (i*7)%of >= share {
+		if (i*7)%10 >= tenths {
 			continue
 		}
 		d.stamp = min(d.end, max(k.youngest, p.created+3600+d.rng.Int64N(86400)))

@@ -173,7 +173,7 @@ func removeSorted(rows []*row, r *row, order func(a, b *row) int) []*row {
 }
 
 // record appends to the log. Without versions the old row is let go.
-func (s *Sim) record(k *kind, id int64, old, new *row) {
+func (s *Sim) record(k *kind, id int64, old, next *row) {
 	pos := int32(len(s.log))
 	if s.opts.NoVersions {
 		old = nil
@@ -181,11 +181,11 @@ func (s *Sim) record(k *kind, id int64, old, new *row) {
 		key := rowKey{k, id}
 		s.timeline[key] = append(s.timeline[key], pos)
 	}
-	s.log = append(s.log, change{at: s.commitTime, commit: s.commits, k: k, id: id, old: old, new: new})
+	s.log = append(s.log, change{at: s.commitTime, commit: s.commits, k: k, id: id, old: old, new: next})
 	k.log = append(k.log, pos)
-	if new != nil {
-		k.oldest = min(k.oldest, new.updated)
-		if new.updated > s.commitTime/1e9 {
+	if next != nil {
+		k.oldest = min(k.oldest, next.updated)
+		if next.updated > s.commitTime/1e9 {
 			k.ahead = true
 		}
 	}

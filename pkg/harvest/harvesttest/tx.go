@@ -61,7 +61,6 @@ func (s *Sim) begin(at int64) {
 }
 
 func (t *tx) now() time.Time { return time.Unix(t.stamp, 0).UTC() }
-func (t *tx) today() int64   { return t.stamp / 86400 }
 
 // put makes r the present version of its object.
 func (t *tx) put(k *kind, r *row) {
@@ -109,7 +108,7 @@ func (t *tx) edit(k *kind, id int64, silent bool, change func(*row)) {
 	t.put(k, r)
 }
 
-func (s *Sim) trackTimer(k *kind, old, new *row) {
+func (s *Sim) trackTimer(k *kind, old, next *row) {
 	if k.name != "time_entries" {
 		return
 	}
@@ -117,9 +116,9 @@ func (s *Sim) trackTimer(k *kind, old, new *row) {
 	if old != nil {
 		delete(s.timers, old.id)
 	}
-	if new != nil {
-		if _, ok := s.running(new); ok {
-			s.timers[new.id] = new.vals[user].int()
+	if next != nil {
+		if _, ok := s.running(next); ok {
+			s.timers[next.id] = next.vals[user].int()
 		}
 	}
 }

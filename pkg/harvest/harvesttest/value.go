@@ -134,7 +134,9 @@ func quote(str string) string {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(str) // a string can always be written
+	if err := enc.Encode(str); err != nil {
+		panic("harvesttest: " + err.Error()) // a string can always be written
+	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
@@ -144,7 +146,7 @@ var decimals = set("hours budget hourly_rate default_hourly_rate cost_rate billa
 
 func set(words string) map[string]bool {
 	m := map[string]bool{}
-	for _, w := range strings.Fields(words) {
+	for w := range strings.FieldsSeq(words) {
 		m[w] = true
 	}
 	return m
