@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 type ctxt = context.Context
@@ -155,7 +156,7 @@ func (p *Producer) checkKafka(ctx context.Context, l *checklist) {
 	within, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	if err := cl.Ping(within); err != nil {
-		l.wrong("kafka", fmt.Errorf("no broker of KAFKA_BROKERS answers: %w", err), "see host and port, KAFKA_TLS and the KAFKA_SASL_ variables")
+		l.wrong("kafka", denied(fmt.Errorf("no broker of KAFKA_BROKERS answers: %w", err)), "see host and port, KAFKA_TLS and the KAFKA_SASL_ variables")
 		return
 	}
 	l.ok("kafka", "%s", strings.Join(p.cfg.Kafka.Brokers, ", "))
@@ -172,19 +173,47 @@ func (p *Producer) checkKafka(ctx context.Context, l *checklist) {
 	}
 	differences, err := kafka.CheckTopics(ctx, cl, p.cfg.Kafka, names)
 	if err != nil {
-		l.wrong("topics", err, "the producer needs Read, Write, Describe, DescribeConfigs on "+p.cfg.Kafka.TopicPrefix+"* and, to make topics, Create")
+		l.wrong("topics", denied(err), "the producer needs Read, Write, Describe, DescribeConfigs on "+p.cfg.Kafka.TopicPrefix+"* and, to make topics, Create")
 		return
 	}
 	for _, d := range differences {
 		l.note("topics", d)
 	}
 	l.ok("topics", "%s*", p.cfg.Kafka.TopicPrefix)
+	p.checkRights(ctx, l, cl, names)
+}
+
+// checkRights names what the login may not.
+func (p *Producer) checkRights(ctx context.Context, l *checklist, cl *kgo.Client, streams []string) {
+	needs := kafka.Needs{Topics: []string{p.cfg.Kafka.CheckpointTopic()}, Operations: []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationWrite},
+		Transaction: p.cfg.Kafka.TransactionalID(p.cfg.AccountID)}
+	for _, name := range streams {
+		needs.Topics = append(needs.Topics, p.cfg.Kafka.Topic(name))
+	}
+	missing, err := kafka.Missing(ctx, cl, needs)
+	switch {
+	case err != nil:
+		l.wrong("rights", denied(err), "")
+	case len(missing) > 0:
+		l.wrong("rights", ops.Fail(ops.ExitPermission, fmt.Errorf("the user of KAFKA_SASL_USERNAME lacks %s", strings.Join(missing, ", "))), "docs/OPERATIONS.md lists what to grant")
+	default:
+		l.ok("rights", "to read and write the topics, and to write under transactional id %s", needs.Transaction)
+	}
+}
+
+// denied gives a refused login or right its exit code.
+func denied(err error) error {
+	var refused interface{ Denied() bool }
+	if kafka.Denied(err) || errors.As(err, &refused) && refused.Denied() {
+		return ops.Fail(ops.ExitPermission, err)
+	}
+	return err
 }
 
 func (p *Producer) checkRegistry(ctx context.Context, l *checklist) {
 	st := p.cfg.selected[0]
 	if _, err := p.registry.Register(ctx, p.cfg.Kafka.Topic(st.Name)+"-key", schema.KeySchema); err != nil {
-		l.wrong("registry", err, "see SCHEMA_REGISTRY_URL (a base URL with Confluent's API) and its user and password")
+		l.wrong("registry", denied(err), "see SCHEMA_REGISTRY_URL (a base URL with Confluent's API) and its user and password")
 		return
 	}
 	l.ok("registry", "answers and takes schemas")

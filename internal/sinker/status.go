@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"harveststream/internal/kafka"
 	"harveststream/internal/ops"
 	"harveststream/pkg/schema"
 )
@@ -186,9 +189,26 @@ unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p WHERE n.nspname = $1 
 
 func checkKafka(ctx context.Context, s *sink) []finding {
 	if err := s.admin.Ping(ctx); err != nil {
-		return []finding{{item: "KAFKA_BROKERS", err: ops.Fail(ops.ExitUnavailable, err)}}
+		return []finding{{item: "KAFKA_BROKERS", err: unreachable(err)}}
 	}
-	return []finding{{item: "KAFKA_BROKERS", detail: "reached"}}
+	list := []finding{{item: "KAFKA_BROKERS", detail: "reached"}}
+	needs := kafka.Needs{Topics: append(s.topics(), s.cfg.Kafka.CheckpointTopic()), Operations: []kmsg.ACLOperation{kmsg.ACLOperationRead}, Group: s.group()}
+	missing, err := kafka.Missing(ctx, s.admin, needs)
+	switch {
+	case err != nil:
+		return append(list, finding{item: "rights", err: unreachable(err)})
+	case len(missing) > 0:
+		return append(list, finding{item: "rights", err: ops.Fail(ops.ExitPermission, fmt.Errorf("the user of KAFKA_SASL_USERNAME lacks %s", strings.Join(missing, ", ")))})
+	}
+	return append(list, finding{item: "rights", detail: "to read the topics, and to join group " + needs.Group})
+}
+
+// unreachable is what keeps Kafka from answering: a refused login or right is 77, anything else may pass.
+func unreachable(err error) error {
+	if kafka.Denied(err) {
+		return ops.Fail(ops.ExitPermission, err)
+	}
+	return ops.Fail(ops.ExitUnavailable, err)
 }
 
 // checkTopics compares the topics with what is stored of them.
@@ -203,7 +223,7 @@ func checkTopics(ctx context.Context, s *sink) []finding {
 			waiting++
 			continue
 		case err != nil:
-			return append(list, finding{item: "topic " + p.topic, err: ops.Fail(ops.ExitUnavailable, err)})
+			return append(list, finding{item: "topic " + p.topic, err: unreachable(err)})
 		}
 		var stored *offset
 		err = s.db.use(ctx, func(conn *pgx.Conn) (err error) {
