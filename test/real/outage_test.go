@@ -49,14 +49,14 @@ func TestRegistryAway(t *testing.T) {
 	first := w.converge(time.Minute, p, s)
 	script(t, "registry.sh", "kill")
 	changes := w.mutate(rng, 3*time.Second, 50*time.Millisecond)
-	w.converge(90*time.Second, p, s)
+	w.arrives(90*time.Second, p, s)
 	s.stop()
 	s = w.start("sinker", nil)
 	changes += w.mutate(rng, time.Second, 50*time.Millisecond)
-	away := w.converge(90*time.Second, p, s)
+	away := w.arrives(90*time.Second, p, s)
 	script(t, "registry.sh", "start")
 	compared, records := w.finish(p, s)
-	figure(t, "equal %s after it came; %d changes while it was away, equal %s later; %d rows, %d records", first, changes, away, compared, records)
+	figure(t, "equal %s after it came; %d changes while it was away, the last there after %s; %d rows, %d records", first, changes, away, compared, records)
 }
 
 // PostgreSQL is restarted in order and killed while rows are written.
@@ -72,9 +72,9 @@ func TestPostgresRestarted(t *testing.T) {
 		changes += w.mutate(rng, time.Second, 20*time.Millisecond)
 		script(t, "postgres.sh", "start")
 	}
-	took := w.converge(90*time.Second, p, s)
+	took := w.arrives(90*time.Second, p, s)
 	compared, records := w.finish(p, s)
-	figure(t, "1 stop, 2 kills under %d changes, equal %s later; %d rows, %d records", changes, took, compared, records)
+	figure(t, "1 stop, 2 kills under %d changes, the last there after %s; %d rows, %d records", changes, took, compared, records)
 }
 
 // A broker is killed while transactions go on: the only one, then (of three) each.
@@ -92,9 +92,9 @@ func TestBrokerKilled(t *testing.T) {
 		changes += w.mutate(rng, 2*time.Second, 20*time.Millisecond)
 		script(t, "kafka.sh", "start", node)
 	}
-	took := w.converge(2*time.Minute, p, s)
+	took := w.arrives(2*time.Minute, p, s)
 	compared, records := w.finish(p, s)
-	figure(t, "%d of %d brokers killed under %d changes, equal %s later; %d rows, %d records", len(nodes), len(nodes), changes, took, compared, records)
+	figure(t, "%d of %d brokers killed under %d changes, the last there after %s; %d rows, %d records", len(nodes), len(nodes), changes, took, compared, records)
 }
 
 // A topic somebody else made with another policy is refused before Harvest is asked anything.
