@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -104,9 +105,7 @@ func (l *loader) merge(environ []string, dotenv string, fields []field) {
 			delete(l.values, f.Name+"_FILE")
 		}
 	}
-	for name, value := range given {
-		l.values[name] = value
-	}
+	maps.Copy(l.values, given)
 }
 
 // readDotenv reads a .env file; one that does not exist is empty. The library's errors quote the line, which may hold
@@ -170,8 +169,7 @@ func orFile(f field) string {
 
 // explain turns the library's error into words, without the value where that is a secret.
 func explain(err error, text string, secret bool) string {
-	var parse env.ParseError
-	if errors.As(err, &parse) {
+	if parse, ok := errors.AsType[env.ParseError](err); ok {
 		err = parse.Err
 	}
 	if len(text) > 80 {
@@ -198,7 +196,7 @@ func (l *loader) validate(v reflect.Value) {
 			l.validate(sub)
 		}
 	}
-	validator, ok := v.Addr().Interface().(interface{ Validate() []error })
+	validator, ok := reflect.TypeAssert[interface{ Validate() []error }](v.Addr())
 	if !ok {
 		return
 	}

@@ -35,11 +35,10 @@ func ExitCode(err error) int {
 	if err == nil {
 		return ExitOK
 	}
-	var coded interface {
-		error
+	if coded, ok := errors.AsType[interface {
 		ExitCode() int
-	}
-	if errors.As(err, &coded) {
+		error
+	}](err); ok {
 		return coded.ExitCode()
 	}
 	return ExitInternal

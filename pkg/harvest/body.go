@@ -19,10 +19,10 @@ const (
 	keepBuffer = 8 << 20  // larger buffers are left to the garbage collector
 )
 
-// badBody is an answer's fault, not the network's.
-type badBody struct{ reason string }
+// bodyFaultError is an answer's fault, not the network's.
+type bodyFaultError struct{ reason string }
 
-func (b *badBody) Error() string { return b.reason }
+func (b *bodyFaultError) Error() string { return b.reason }
 
 // readBody reads a body whole into buffer: JSON by its own word, at most maxBody on the wire and maxDecoded after gzip,
 // as long as announced.
@@ -37,9 +37,9 @@ func (c *Client) readBody(resp *http.Response, a *attempt, buffer *bytes.Buffer)
 	case wire.err != nil:
 		return wire.err
 	case err != nil:
-		return &badBody{err.Error()}
+		return &bodyFaultError{err.Error()}
 	case resp.ContentLength >= 0 && wire.read != resp.ContentLength:
-		return &badBody{fmt.Sprintf("cut: %d bytes of the %d announced", wire.read, resp.ContentLength)}
+		return &bodyFaultError{fmt.Sprintf("cut: %d bytes of the %d announced", wire.read, resp.ContentLength)}
 	}
 	return nil
 }
@@ -51,9 +51,9 @@ func checkJSON(contentType string) error {
 	case contentType == "" || media == "application/json" || strings.HasSuffix(media, "+json"):
 		return nil
 	case err == nil && media == "text/html":
-		return &badBody{"an HTML page instead of JSON: a login or maintenance page, or a wrong base URL"}
+		return &bodyFaultError{"an HTML page instead of JSON: a login or maintenance page, or a wrong base URL"}
 	}
-	return &badBody{"not JSON, by its content type"}
+	return &bodyFaultError{"not JSON, by its content type"}
 }
 
 // inflate copies wire to buffer, decoded as the header says: gzip once, or nothing. Errors of its own, and of gzip, are
@@ -94,7 +94,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.reader.Read(p)
 	c.read += int64(n)
 	if c.left -= int64(n); c.left < 0 {
-		err = &badBody{fmt.Sprintf("more than %d bytes", maxBody)}
+		err = &bodyFaultError{fmt.Sprintf("more than %d bytes", maxBody)}
 	}
 	if err != nil && err != io.EOF {
 		c.err = err
@@ -108,8 +108,8 @@ type pool[T any] struct {
 	keep  func(T) bool
 }
 
-func newPool[T any](make func() T, keep func(T) bool) *pool[T] {
-	return &pool[T]{inner: sync.Pool{New: func() any { return make() }}, keep: keep}
+func newPool[T any](fresh func() T, keep func(T) bool) *pool[T] {
+	return &pool[T]{inner: sync.Pool{New: func() any { return fresh() }}, keep: keep}
 }
 
 func (p *pool[T]) get() T { return p.inner.Get().(T) }

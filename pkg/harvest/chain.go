@@ -124,7 +124,7 @@ type timedBody struct {
 func (b *timedBody) Read(p []byte) (int, error) {
 	b.idle.Reset(idleTimeout)
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = because(b.ctx, err)
 	}
 	return n, err
@@ -138,7 +138,7 @@ func (b *timedBody) Close() error {
 
 // because returns our own reason for ending ctx, where there is one, instead of err.
 func because(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause == errTotal || cause == errIdle {
+	if cause := context.Cause(ctx); errors.Is(cause, errTotal) || errors.Is(cause, errIdle) {
 		return cause
 	}
 	return err

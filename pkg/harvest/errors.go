@@ -160,11 +160,10 @@ func message(header http.Header, body []byte) string {
 
 // unreached is an attempt without an answer.
 func (c *Client) unreached(ctx context.Context, a *attempt, err error) error {
-	var denied *Error
 	if ctx.Err() != nil {
 		return fmt.Errorf("GET %s: %w", a.path, ctx.Err())
 	}
-	if errors.As(err, &denied) {
+	if _, ok := errors.AsType[*Error](err); ok {
 		return err
 	}
 	return &networkError{path: a.path, reason: "reaching " + c.origin.base.Host + ": " + c.clean(err.Error()), err: err}
@@ -172,7 +171,7 @@ func (c *Client) unreached(ctx context.Context, a *attempt, err error) error {
 
 // unread is an answer whose body could not be read: the network's fault, or the body's.
 func (c *Client) unread(ctx context.Context, resp *http.Response, a *attempt, err error) error {
-	var wrong *badBody
+	var wrong *bodyFaultError
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("GET %s: %w", a.path, ctx.Err())

@@ -80,7 +80,7 @@ func open(body []byte) (*jsontext.Decoder, error) {
 func closed(dec *jsontext.Decoder) error {
 	_, err := dec.ReadToken()
 	switch {
-	case err == io.EOF && dec.StackDepth() == 0:
+	case errors.Is(err, io.EOF) && dec.StackDepth() == 0:
 		return nil
 	case err == nil || dec.StackDepth() == 0:
 		return fmt.Errorf("goes on after its object, at byte %d", dec.InputOffset())
@@ -90,8 +90,7 @@ func closed(dec *jsontext.Decoder) error {
 
 // at adds where in the body something was wrong, unless the decoder's own error says so.
 func at(dec *jsontext.Decoder, err error) error {
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
+	if _, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return err
 	}
 	return fmt.Errorf("%w, before byte %d", err, dec.InputOffset())

@@ -31,7 +31,8 @@ func randomObject(r *rand.Rand, st *schema.Stream) string {
 	if r.IntN(4) == 0 {
 		members[""] = append(members[""], fmt.Sprintf(`"unknown %d":{"b":[1.0,null],"a":null}`, r.IntN(3)))
 	}
-	all := append(members[""], `"id":`+strconv.Itoa(1+r.IntN(1<<40)))
+	all := members[""]
+	all = append(all, `"id":`+strconv.Itoa(1+r.IntN(1<<40)))
 	delete(members, "")
 	if st.Read == schema.Single {
 		all = all[:len(all)-1]

@@ -18,7 +18,7 @@ type Omit struct {
 func ParseOmit(list string) (Omit, error) {
 	o := Omit{fields: map[string]map[string]bool{}}
 	var errs []error
-	for _, pattern := range strings.Split(list, ",") {
+	for pattern := range strings.SplitSeq(list, ",") {
 		if pattern = strings.TrimSpace(pattern); pattern == "" {
 			continue
 		}
