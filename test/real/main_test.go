@@ -26,6 +26,7 @@ const variable = "HARVESTSTREAM_REAL"
 // parts are the real systems, as HARVESTSTREAM_REAL names them, and the programs under test.
 var parts struct {
 	kafka, registry, postgres string // host:port,…; URL; URL
+	python                    string // with Confluent's client; may be missing
 	programs                  string // folder with producer and sinker
 	logs                      string
 }
@@ -46,7 +47,7 @@ func prepared(m *testing.M) (int, error) {
 	}
 	for part := range strings.FieldsSeq(os.Getenv(variable)) {
 		name, value, _ := strings.Cut(part, "=")
-		field := map[string]*string{"kafka": &parts.kafka, "registry": &parts.registry, "postgres": &parts.postgres}[name]
+		field := map[string]*string{"kafka": &parts.kafka, "registry": &parts.registry, "postgres": &parts.postgres, "python": &parts.python}[name]
 		if field == nil {
 			return 0, fmt.Errorf("%s: there is no part %q", variable, name)
 		}

@@ -7,7 +7,7 @@
 # Parts and programs log below REAL_RUN; lib.sh has the parameters. Stops and deletes only what it started: a folder of its own unless
 # REAL_RUN is given.
 set -euo pipefail
-nodes=1 killing=60s ci='' keep=''
+nodes=1 killing=60s seed=$RANDOM ci='' keep=''
 while [ $# -gt 0 ]; do
     case $1 in
     --ci) ci=1 ;;
@@ -37,14 +37,14 @@ suite() { # nodes, tests, flags: brings up what is missing and tests it
     export REAL_NODES
     environment=$(./up.sh)
     eval "$environment"
-    go test -count=1 -timeout 60m -run "$tests" . "$@"
+    go test -count=1 -timeout 60m -run "$tests" -seed="$seed" -killing="$killing" "$@" # without a package, so that it prints while it runs
 }
 
 if [ -n "$ci" ]; then
-    suite 1 . -killing "$killing" "$@"
+    suite 1 . "$@"
     ./down.sh && rm -rf "${REAL_RUN:?}"/kafka* "${REAL_RUN:?}"/registry "${REAL_RUN:?}"/postgres
     suite 3 TestBrokerKilled "$@"
 else
-    suite "$nodes" . -killing "$killing" "$@"
+    suite "$nodes" . "$@"
 fi
 echo "all checks passed in $((SECONDS - began)) s"
