@@ -20,9 +20,11 @@ type account struct {
 	user    string
 	roles   []string
 	admin   bool
-	changed bool // the last reading showed other permissions than the one before
-	modules map[string]bool
-	drift   time.Duration // the server's clock minus ours
+	changed bool // its permissions are others than when this incarnation began
+
+	wasAdmin bool // when it began
+	modules  map[string]bool
+	drift    time.Duration // the server's clock minus ours
 }
 
 type me struct {
@@ -102,9 +104,10 @@ func (a *account) readMe(body []byte) error {
 		return errors.New("users/me has no access_roles: it is not a Harvest user")
 	}
 	slices.Sort(m.AccessRoles)
-	a.changed = a.roles != nil && !slices.Equal(a.roles, m.AccessRoles)
+	a.changed = a.changed || a.roles != nil && !slices.Equal(a.roles, m.AccessRoles)
 	a.user, a.roles = m.FirstName+" "+m.LastName, m.AccessRoles
 	a.admin = slices.Contains(m.AccessRoles, administrator)
+	a.wasAdmin = a.wasAdmin || a.admin
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"harveststream/internal/kafka"
 	"harveststream/pkg/harvest"
 )
 
@@ -31,7 +30,6 @@ type source struct {
 
 // follow reads the children of the parents that changed.
 func (e *engine) follow(t *task, s *stream) error {
-	began := e.serverTime(time.Now())
 	err := e.readLists(t, s, source{
 		next: func() (pending, bool) {
 			for len(s.queue) > 0 {
@@ -48,12 +46,8 @@ func (e *engine) follow(t *task, s *stream) error {
 	})
 	if err != nil {
 		s.requeue(e.cfg.AccountID, e.keyID) // what was taken from the queue and not done is above the mark
-		return err
 	}
-	if s.ck.Round.Began.IsZero() && !s.parent.ck.Cursor.IsZero() { // every parent there is has been read or stands in the queue
-		s.ck.Round, s.dirty = kafka.Round{Began: began, Done: true}, true
-	}
-	return nil
+	return err
 }
 
 // queuedLater says whether a parent stands in the queue again, near its head: one reading then serves both.
@@ -83,7 +77,11 @@ func (e *engine) rotate(t *task, s *stream) error {
 			parents = parents[1:]
 			return pending{parent: id}, true
 		},
-		done: func(p pending) { s.ck.Round.Last = p.parent },
+		done: func(p pending) {
+			if len(missing) == 0 { // a restart goes back to the first parent that misses something
+				s.ck.Round.Last = p.parent
+			}
+		},
 		gone: func(ids []int64) error {
 			for _, id := range ids { // the brake judges the pass as a whole
 				missing = append(missing, *s.index.get(id))

@@ -33,7 +33,7 @@ var broken = []mutant{
 	{"P5: an older stamp is published", "internal/producer/decide.go", "	case o.stamp < e.stamp:\n		return stale\n", ""},
 	{"P5: the earlier of two requests wins", "internal/producer/decide.go", "	case o.stamp == e.stamp && o.req < e.req:\n		return stale\n", ""},
 	{"P5: a restore is never believed", "internal/producer/observe.go", "	case v == stale && how.restored == c.id && old.hash != c.rec.Hash && c.req > old.req:\n		v = update", "	case false:\n		v = update"},
-	{"P6: only the first page is read", "internal/producer/poll.go", "			if next == \"\" {\n				w.clean", "			if true {\n				w.clean"},
+	{"P6: only the first page is read", "internal/producer/poll.go", "			if next == \"\" {\n				// One answer", "			if true {\n				// One answer"},
 	{"P7: what comes back from the dead is published unasked", "internal/producer/decide.go", "		return revive\n", "		return create\n"},
 	{"P7: a page asked before a delete brings the row back", "internal/producer/decide.go", "		if o.req <= e.req {\n			return stale // asked before the delete was confirmed\n		}\n		return revive", "		return create"},
 	{"P7: the brake is off", "internal/producer/brake.go", "	case c.unexplained+c.explained >= c.living:\n		return \"none of the stream is left\"\n	case c.unexplained+c.today > limit:", "	case false:"},

@@ -15,6 +15,7 @@ type sight struct {
 	sweeping  bool  // outside the mirror nothing new is published (P10); lower stamps are noted (P5)
 	since     time.Time
 	began     time.Time     // the server's clock when the walk began: for the rows that came in meanwhile (P6)
+	first     uint32        // number of the walk's first request: a row met since is met twice (P6)
 	progress  func(*answer) // moves what the checkpoint says behind this answer
 }
 
@@ -22,6 +23,7 @@ type sight struct {
 type taken struct {
 	published int
 	incoming  int // rows that entered the list while it was walked (P6)
+	repeated  int // rows the same walk has met before (P6)
 }
 
 // take compares the rows of an answer with the index and publishes what differs, in one transaction with the checkpoint (P2, P3).
@@ -45,7 +47,10 @@ func (e *engine) take(s *stream, a *answer, how sight) (taken, error) {
 		old := s.index.get(rec.ID)
 		c := change{s: s, id: rec.ID, rec: rec, cause: how.cause, req: uint32(a.res.Number), now: a.res.Now,
 			stamp: stampOf(rec.Updated, a.res.Now.UnixMilli())}
-		if how.entered(old, c.stamp) {
+		switch {
+		case how.first > 0 && old != nil && !old.gone() && old.req >= how.first:
+			out.repeated++
+		case how.entered(old, c.stamp):
 			out.incoming++
 		}
 		if !e.wanted(s, old, &c, how) {

@@ -42,12 +42,13 @@ type walked struct {
 // walk reads a list to its end: page-numbered ones side by side, others link by link (P6).
 func (e *engine) walk(t *task, s *stream, first harvest.Request, how sight) (walked, error) {
 	var w walked
+	how.first = e.nextRequest()
 	a, err := t.get(call{req: first, stream: s})
 	if err != nil {
 		return w, err
 	}
 	w.floor = a.res.Floor
-	start, incoming := a.page.TotalEntries, 0
+	start, incoming, met := a.page.TotalEntries, 0, 0
 	rest := pagesAfter(a.page)
 	seen, limit := map[string]bool{}, a.page.TotalPages*2+10
 	for {
@@ -57,6 +58,7 @@ func (e *engine) walk(t *task, s *stream, first harvest.Request, how sight) (wal
 			return w, err
 		}
 		w.published, w.rows, incoming = w.published+got.published, w.rows+len(a.recs()), incoming+got.incoming
+		met += len(a.recs()) - got.repeated
 		if next == "" {
 			rest.to = 0 // the list ends here, whatever its first page said
 		}
@@ -64,7 +66,8 @@ func (e *engine) walk(t *task, s *stream, first harvest.Request, how sight) (wal
 		rest.ask(t, s, e.cfg.Concurrency)
 		if t.pending() == 0 {
 			if next == "" {
-				w.clean = end == start+incoming
+				// One answer shows one moment. Of several, equal totals may hide one delete and one insert.
+				w.clean = len(seen) == 0 && rest.link == nil || end == start+incoming && met >= end
 				return w, nil
 			}
 			if seen[next] || len(seen) > limit {

@@ -160,7 +160,8 @@ func (e *engine) remember(c *change, r *kgo.Record) {
 	} else if next.flags = flagGone; old != nil {
 		next.owner, next.day = old.owner, old.day
 	}
-	moved := old == nil || old.gone() || c.stamp > old.stamp
+	// A change of the same second that a poll shows is a new edit (a payment right after its invoice); one a sweep shows is a silent one.
+	moved := old == nil || old.gone() || c.stamp > old.stamp || c.stamp == old.stamp && c.cause == byPoll
 	s.index.put(next)
 	s.published++
 	e.m.records.WithLabelValues(s.Name, c.op, string(c.cause)).Inc()

@@ -75,8 +75,16 @@ func (t *timers) fire(now time.Time) time.Duration {
 // scheduleService sets the timers of `producer run`.
 func (e *engine) scheduleService(now time.Time) {
 	e.scheduleLife(now)
+	asking := false
 	e.timers.every(companyEvery, now.Add(companyEvery), func(time.Time) {
-		e.run("company", e.streams[0], live, e.readCompany, e.ended(nil, "company"))
+		if asking {
+			return
+		}
+		asking = true
+		e.run("company", e.streams[0], live, e.readCompany, func(err error) {
+			asking = false
+			e.ended(nil, "company")(err)
+		})
 	})
 	for _, s := range e.streams {
 		switch {

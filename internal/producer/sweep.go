@@ -75,6 +75,9 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 		return err
 	}
 	if !e.administers() {
+		if e.account.wasAdmin {
+			e.brake(s, len(missing), "the token is no administrator's any more: it may just not see these rows")
+		}
 		return nil // what is missing may just be out of this token's sight: said once, at the start
 	}
 	explained, others := e.explain(s, missing)
