@@ -63,10 +63,7 @@ func TestKcat(t *testing.T) {
 		t.Skip("SKIPPED: there is no kcat on PATH")
 	}
 	w.pass()
-	entry := w.sim().IDs("time_entries")[0]
-	if err := w.sim().Delete("time_entries", entry); err != nil {
-		t.Fatal(err)
-	}
+	w.first("time_entries", func(id int64) error { return w.sim().Delete("time_entries", id) })
 	time.Sleep(2500 * time.Millisecond)
 	w.passAllowing()
 	out, err := exec.Command(kcat, "-b", parts.kafka, "-t", w.prefix()+"time_entries", "-C", "-e", "-q", "-X", "isolation.level=read_committed",

@@ -118,11 +118,11 @@ func (w *world) passAllowing() {
 func TestUntil(t *testing.T) {
 	w := newWorld(t, harvesttest.Options{Seed: 3})
 	w.sync()
-	entry := w.sim().IDs("time_entries")[0]
+	var entry int64
 	note := func(text string) {
-		if err := w.sim().Update("time_entries", entry, harvesttest.Fields{"notes": text}); err != nil {
-			t.Fatal(err)
-		}
+		entry = w.first("time_entries", func(id int64) error {
+			return w.sim().Update("time_entries", id, harvesttest.Fields{"notes": text})
+		})
 		time.Sleep(1100 * time.Millisecond)
 		w.sync()
 	}

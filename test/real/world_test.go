@@ -180,12 +180,11 @@ func (w *world) refuse(what string, differences []string) {
 // arrives makes a change and waits until the services have brought it to its table. What else changed may be such as only sweeps see.
 func (w *world) arrives(most time.Duration, services ...*program) time.Duration {
 	w.t.Helper()
-	entries := w.sim().IDs("time_entries")
-	entry, note := entries[len(entries)-1], fmt.Sprint("arrived at ", time.Now())
-	if err := w.sim().Update("time_entries", entry, harvesttest.Fields{"notes": note}); err != nil {
-		w.t.Fatal(err)
-	}
 	began := time.Now()
+	note := fmt.Sprint("changed at ", began)
+	entry := w.first("time_entries", func(id int64) error {
+		return w.sim().Update("time_entries", id, harvesttest.Fields{"notes": note})
+	})
 	for {
 		got, err := w.query("SELECT notes FROM harvest.time_entries WHERE id = $1", entry)
 		if err == nil && slices.Equal(got, []string{note}) {
@@ -202,6 +201,18 @@ func (w *world) arrives(most time.Duration, services ...*program) time.Duration 
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// first is the first row of a stream that lets do be done to it: some are locked.
+func (w *world) first(stream string, do func(id int64) error) int64 {
+	w.t.Helper()
+	for _, id := range w.sim().IDs(stream) {
+		if do(id) == nil {
+			return id
+		}
+	}
+	w.t.Fatalf("%s has no row for that", stream)
+	return 0
 }
 
 // converge waits until the services have made the tables equal to an account that stands still.
