@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"harveststream/pkg/harvest/harvesttest"
+	"harveststream/pkg/schema"
 )
 
 // mutate changes the account at random for a while and returns how often.
@@ -31,6 +32,16 @@ func (w *world) finish(services ...*program) (compared, records int) {
 	}
 	time.Sleep(2500 * time.Millisecond)
 	w.passAllowing()
+	// A child may have come within the second of its parent's last change, which does not show: only a round finds it (P8), and the first
+	// reading counts as one.
+	var children []string
+	for _, st := range schema.All() {
+		if st.Read == schema.Children {
+			children = append(children, st.Name)
+		}
+	}
+	w.must("producer", append([]string{"sweep", "--allow-deletes", "100000"}, children...), eager...)
+	w.drain()
 	compared = w.equal(harvesttest.Compared)
 	wrong, records := w.history()
 	w.refuse("topics", wrong)
