@@ -42,7 +42,7 @@ func missingOnTopics(ctx context.Context, cl *kgo.Client, topics []string, want 
 	req.IncludeTopicAuthorizedOperations = true
 	for _, name := range topics {
 		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = kmsg.StringPtr(name)
+		topic.Topic = new(name)
 		req.Topics = append(req.Topics, topic)
 	}
 	resp, err := req.RequestWith(ctx, cl)

@@ -114,7 +114,7 @@ func TestWrongPolicy(t *testing.T) {
 	adm := kadm.NewClient(w.client)
 	for _, policy := range []string{"delete", "compact,delete"} {
 		topic := w.prefix() + "time_entries"
-		if _, err := adm.CreateTopic(context.Background(), 1, -1, map[string]*string{"cleanup.policy": kadm.StringPtr(policy)}, topic); err != nil {
+		if _, err := adm.CreateTopic(context.Background(), 1, -1, map[string]*string{"cleanup.policy": new(policy)}, topic); err != nil {
 			t.Fatal(err)
 		}
 		for _, command := range []string{"run", "sync"} {
