@@ -51,7 +51,8 @@ type world struct {
 	registry http.RoundTripper
 	db       *pgx.Conn
 	env      []string
-	log      bytes.Buffer
+	log      bytes.Buffer // what both programs log, through one logger
+	logger   *slog.Logger
 }
 
 // small is an account that a pass reads in a blink.
@@ -68,6 +69,7 @@ func newWorld(t *testing.T, url string, o harvesttest.Options) *world {
 	t.Helper()
 	network := &kfake.VirtualNetwork{}
 	w := &world{t: t, sim: newSim(o), dial: network.DialContext, registry: handler{srfake.NewRegistry().Handler()}}
+	w.logger = slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	bus, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen), kfake.BrokerConfigs(map[string]string{
 		"log.cleaner.backoff.ms": "86400000000", "log.retention.ms": "-1", "group.initial.rebalance.delay.ms": "0",
 	}))
@@ -106,10 +108,6 @@ func (h handler) RoundTrip(r *http.Request) (*http.Response, error) {
 // eager makes a pass find everything there is to find, however silent.
 var eager = []string{"HARVEST_SWEEP_INTERVAL=1m", "HARVEST_LOOKBACK=1m", "HARVEST_CHILDREN_INTERVAL=1s", "HARVEST_TIMER_RESOLUTION=1s"}
 
-func (w *world) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
 // try runs one of the programs' commands as the program would: configuration from the environment, the exit code and what was printed.
 func (w *world) try(run func(env []string) error, env ...string) (code int, printed string) {
 	w.t.Helper()
@@ -130,7 +128,7 @@ func (w *world) produce(do func(*producer.Producer, context.Context) error) func
 			return err
 		}
 		cfg.Kafka.Dial, cfg.Kafka.RegistryTransport = w.dial, w.registry
-		p, err := producer.New(cfg, producer.Deps{Version: "test", Transport: w.sim.RoundTripper(), Log: w.logger(), PageSize: pageSize})
+		p, err := producer.New(cfg, producer.Deps{Version: "test", Transport: w.sim.RoundTripper(), Log: w.logger, PageSize: pageSize})
 		if err != nil {
 			return err
 		}
@@ -146,7 +144,7 @@ func (w *world) apply(do func(context.Context, sinker.Config, sinker.Deps) error
 			return err
 		}
 		cfg.Kafka.Dial, cfg.Kafka.RegistryTransport = w.dial, w.registry
-		return do(w.t.Context(), cfg, sinker.Deps{Log: w.logger(), Stdout: io.Discard})
+		return do(w.t.Context(), cfg, sinker.Deps{Log: w.logger, Stdout: io.Discard})
 	}
 }
 
