@@ -197,6 +197,9 @@ func (d *drain) run(ctx context.Context) error {
 	return nil
 }
 
+// pushRows is how many records of a partition are handed over at a time.
+const pushRows = 256
+
 // read feeds the intakes. It waits while the database is behind (S7).
 func (d *drain) read(ctx context.Context) error {
 	var targets []kafka.Target
@@ -207,19 +210,26 @@ func (d *drain) read(ctx context.Context) error {
 	}
 	opts := append(slices.Clone(d.opts), kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(1<<20))
 	var last spot
-	var in *intake
-	err := kafka.ReadTo(ctx, opts, targets, func(rec *kgo.Record) error {
-		if rec.Partition != last.number || rec.Topic != last.topic || in == nil {
-			last = spot{rec.Topic, rec.Partition}
-			in = intakes[last]
+	var pending []*kgo.Record
+	push := func() {
+		if len(pending) > 0 {
+			intakes[last].push(pending, 0, time.Time{})
+			pending = pending[:0]
+			d.budget.wait(ctx, nil)
 		}
-		in.pushOne(rec)
-		d.budget.wait(ctx, nil)
+	}
+	err := kafka.ReadTo(ctx, opts, targets, func(rec *kgo.Record) error {
+		if rec.Partition != last.number || rec.Topic != last.topic || len(pending) == pushRows {
+			push()
+			last = spot{rec.Topic, rec.Partition}
+		}
+		pending = append(pending, rec)
 		return ctx.Err()
 	})
 	if err != nil {
 		return d.readError(err)
 	}
+	push()
 	for _, part := range d.parts {
 		part.in.finish(part.to, nil)
 	}

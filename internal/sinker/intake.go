@@ -93,21 +93,9 @@ func (q *intake) push(recs []*kgo.Record, stable int64, seen time.Time) {
 	}
 	q.recs = append(q.recs, recs...)
 	q.bytes += n
-	q.stable, q.seen = max(q.stable, stable), seen
-	q.budget.add(n)
-	q.signal()
-}
-
-// pushOne adds one record.
-func (q *intake) pushOne(rec *kgo.Record) {
-	n := recordSize(rec)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return
+	if stable > 0 {
+		q.stable, q.seen = max(q.stable, stable), seen
 	}
-	q.recs = append(q.recs, rec)
-	q.bytes += n
 	q.budget.add(n)
 	q.signal()
 }

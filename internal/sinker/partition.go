@@ -38,9 +38,16 @@ type portion struct {
 	changes []change // folded; nil: not yet
 	letters []deadLetter
 	taken   taken
+	space   *space
 	err     error // what stops the topic, found while reading
 	to      int64
 	atEnd   time.Time
+}
+
+// space is the memory of a portion, which a later one uses again.
+type space struct {
+	seen, sorted []entry
+	changes      []change
 }
 
 // work applies what comes through an intake: to its end, or until ctx ends or something stops it. While one portion is written, the
@@ -89,11 +96,19 @@ func (p *partition) work(ctx context.Context, in *intake, applied func()) error 
 func (p *partition) release(in *intake, part portion) {
 	in.budget.add(-part.taken.bytes)
 	clear(part.taken.recs)
+	clear(part.space.seen)
+	clear(part.space.sorted)
+	clear(part.space.changes)
+	p.spaces.Put(part.space)
 }
 
 // read reads records as far as it takes to fold them.
 func (p *partition) read(t taken) portion {
-	part := portion{taken: t, to: t.to, atEnd: t.atEnd, seen: make([]entry, 0, len(t.recs))}
+	room, _ := p.spaces.Get().(*space)
+	if room == nil {
+		room = &space{}
+	}
+	part := portion{taken: t, to: t.to, atEnd: t.atEnd, space: room, seen: slices.Grow(room.seen[:0], len(t.recs))}
 	for _, rec := range t.recs {
 		if rec.Attrs.IsControl() {
 			continue
@@ -109,8 +124,10 @@ func (p *partition) read(t taken) portion {
 		}
 		part.seen = append(part.seen, e)
 	}
-	part.entries = part.seen
-	part.fold(p.table.soft)
+	room.seen = part.seen
+	room.sorted = append(room.sorted[:0], part.seen...)
+	room.changes = fold(slices.Grow(room.changes[:0], len(part.seen)), room.sorted, p.table.soft)
+	part.entries, part.changes = part.seen, room.changes
 	return part
 }
 
@@ -259,30 +276,37 @@ func (p *partition) try(ctx context.Context, part portion, staged bool) error {
 	}
 	ctx, cancel := grace(ctx)
 	defer cancel()
-	err := p.db.transact(ctx, func(conn *pgx.Conn) error {
+	err := p.db.use(ctx, func(conn *pgx.Conn) error {
 		to := move{from: p.next, to: part.to, fence: p.fence, atEnd: part.atEnd, seqs: marks}
-		if err := p.offsets.advance(ctx, conn, p.topic, p.number, to); err != nil {
-			return p.outcome(ctx, conn, part.to, err)
-		}
-		if err := p.deps.hook("ks03"); err != nil {
-			return err
-		}
-		if err := p.writer.apply(ctx, conn, b); err != nil {
-			return err
-		}
-		if err := setAside(ctx, conn, p.cfg.Schema, part.letters, began); err != nil {
-			return err
-		}
-		if err := p.countGaps(ctx, conn, gaps, began); err != nil {
-			return err
-		}
-		return p.deps.hook("ks05")
+		return conclude(ctx, conn, func() error {
+			if err := p.offsets.advance(ctx, conn, p.topic, p.number, to); err != nil {
+				return p.outcome(ctx, conn, part.to, err)
+			}
+			return p.write(ctx, conn, part, b, gaps)
+		})
 	})
 	if err != nil && !errors.Is(err, errApplied) {
 		return err
 	}
 	p.committed(part, b, marks, gaps, began)
 	return p.deps.hook("ks07")
+}
+
+// write applies a portion in the transaction that has moved the offset.
+func (p *partition) write(ctx context.Context, conn *pgx.Conn, part portion, b *batch, gaps map[int64]int64) error {
+	if err := p.deps.hook("ks03"); err != nil {
+		return err
+	}
+	if err := p.writer.apply(ctx, conn, b); err != nil {
+		return err
+	}
+	if err := setAside(ctx, conn, p.cfg.Schema, part.letters, b.now); err != nil {
+		return err
+	}
+	if err := p.countGaps(ctx, conn, gaps, b.now); err != nil {
+		return err
+	}
+	return p.deps.hook("ks05")
 }
 
 // errApplied says that an earlier try, whose answer to COMMIT was lost, has done the work.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -19,6 +20,9 @@ type pool struct {
 	config *pgx.ConnConfig
 	idle   chan *pgx.Conn // nil: one that may be made
 }
+
+// sendBuffer is how far a COPY over a Unix socket may be ahead of the server; the kernel may grant less.
+const sendBuffer = 1 << 20
 
 // newPool reads DATABASE_URL; nothing is connected to. What the URL says itself is not overruled.
 func newPool(dsn ops.Secret, size int) (*pool, error) {
@@ -43,6 +47,14 @@ func newPool(dsn ops.Secret, size int) (*pool, error) {
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second
+	}
+	dial := config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if local, ok := conn.(*net.UnixConn); ok { // unlike TCP's, its buffer does not grow: the server would wait for each row
+			_ = local.SetWriteBuffer(sendBuffer)
+		}
+		return conn, err
 	}
 	p := &pool{config: config, idle: make(chan *pgx.Conn, size)}
 	for range size {
@@ -122,17 +134,25 @@ func (p *pool) transact(ctx context.Context, f func(conn *pgx.Conn) error) error
 }
 
 func transact(ctx context.Context, conn *pgx.Conn, f func(conn *pgx.Conn) error) error {
-	tx, err := conn.Begin(ctx)
-	if err != nil {
+	if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	if err := f(conn); err != nil {
+	return conclude(ctx, conn, func() error { return f(conn) })
+}
+
+// conclude commits what f did in the transaction that it found or began itself, or rolls it back.
+func conclude(ctx context.Context, conn *pgx.Conn, f func() error) error {
+	if err := f(); err != nil {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		_ = tx.Rollback(undo)
+		_, _ = conn.Exec(undo, "ROLLBACK")
 		return err
 	}
-	if err := tx.Commit(ctx); err != nil {
+	tag, err := conn.Exec(ctx, "COMMIT")
+	if err == nil && tag.String() != "COMMIT" { // the answer to COMMIT in a transaction that had failed
+		err = pgx.ErrTxCommitRollback
+	}
+	if err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
 	return nil

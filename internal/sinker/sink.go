@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,6 +37,7 @@ type sink struct {
 	admin    *kgo.Client
 	registry schema.Registry
 	targetID string
+	spaces   sync.Pool     // *space of portions that are done with
 	patience time.Duration // how long a one-shot command waits for what is away; 0: for ever
 }
 

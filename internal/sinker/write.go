@@ -356,8 +356,9 @@ func (s *sending) copy(ctx context.Context, into *relation, schemaID int, rows [
 	if err != nil {
 		return err
 	}
-	src := &source{enc: newEncoder(p), rows: rows, loaded: s.loaded, s: s, owners: make([][]*change, len(p.items))}
-	src.buf = append(src.buf, copyHeader...)
+	src := &source{enc: newEncoder(p), rows: rows, loaded: s.loaded, s: s, owners: make([][]*change, len(p.items)),
+		sent: make([]*change, 0, len(rows))}
+	src.buf = append(make([]byte, 0, chunk+chunk/4), copyHeader...)
 	_, err = s.conn.PgConn().CopyFrom(ctx, src, copyInto(into, p.columns))
 	if err != nil && len(src.bad) == 0 {
 		if n, ok := failedLine(err); ok && n <= len(src.sent) && judge(err) == recordsOwn {
