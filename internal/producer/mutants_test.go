@@ -49,7 +49,7 @@ var broken = []mutant{
 	{"P9: a burst of a whole window", "pkg/harvest/limit.go", "	burst := min(2, max(1, limit/4))\n", "	burst := limit / 2\n"},
 	{"P10: a sweep brings in what lies before the anchor", "internal/producer/observe.go", "	if old == nil && (how.sweeping || how.cause == byTimer) && s.anchored() && outside(c.rec, s.ck.Anchor) {", "	if false {"},
 	{"P10: a later anchor moves", "internal/producer/rebuild.go", "	if p.cfg.Anchor.Time.Before(s.ck.Anchor) {", "	if true {"},
-	{"P12: probes find nothing", "internal/producer/probe.go", "	if s.excess == 0 || s.excess == s.excused {", "	if true {"},
+	{"P12: probes find nothing", "internal/producer/probe.go", "	return s.excess == s.excused, nil", "	return true, nil"},
 	{"P1: seq starts again", "internal/producer/rebuild.go", "		s.ck, s.brakedAt = *ck, ck.Stopped\n", "		s.ck, s.brakedAt = *ck, ck.Stopped\n		s.ck.Partitions = make([]kafka.PartitionState, len(ck.Partitions))\n		r.account = -1\n"},
 	{"P1: nobody looks whether another one lives", "internal/producer/startup.go", "	case p.TakeOver || last.SignedOff || deadHere(last):", "	case true:"},
 	{"P1: the fenced one starts again", "internal/producer/startup.go", "	case strings.HasPrefix(last.Nonce, p.process):", "	case p.nonce != \"\" || strings.HasPrefix(last.Nonce, p.process):"},

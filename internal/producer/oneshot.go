@@ -25,7 +25,7 @@ func (e *engine) syncStages() []stage {
 			case s.Read == schema.Children:
 				e.rotateIfDue(s, now)
 			case s.probed() && !s.whole:
-				e.task(s, "probe", probing, e.syncProbe)
+				e.task(s, "probe", probing, e.probeAndMend)
 			}
 		}),
 		e.eachStream(func(s *stream, now time.Time) {
@@ -58,21 +58,6 @@ func (e *engine) syncPoll(t *task, s *stream) error {
 		return err
 	}
 	return e.pollTimers(t, s)
-}
-
-// syncProbe is P12 without waiting for the next minute: a difference, one more poll, still a difference: found and mended.
-func (e *engine) syncProbe(t *task, s *stream) error {
-	ok, err := e.probe(t, s)
-	if err != nil || ok {
-		return err
-	}
-	if err := e.poll(t, s); err != nil {
-		return err
-	}
-	if ok, err = e.probe(t, s); err != nil || ok {
-		return err
-	}
-	return e.reconcile(t, s)
 }
 
 // completeChildren moves the moment up to which child streams are complete to their parents' (S9).

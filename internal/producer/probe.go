@@ -67,14 +67,25 @@ func (e *engine) probe(t *task, s *stream) (bool, error) {
 	}
 	e.m.probes.WithLabelValues(s.Name).Inc()
 	s.excess = n - s.index.counted
-	if s.excess == 0 || s.excess == s.excused {
-		if s.suspect = 0; s.excess == 0 {
-			s.excused = 0 // it went away: the same difference is another one now
-		}
-		return true, nil
+	if s.excess == 0 {
+		s.excused = 0 // it went away: the same difference is another one now
 	}
-	s.suspect++
-	return false, nil
+	return s.excess == s.excused, nil
+}
+
+// probeAndMend is P12: a difference, one more poll, still a difference: found and mended.
+func (e *engine) probeAndMend(t *task, s *stream) error {
+	ok, err := e.probe(t, s)
+	if err != nil || ok {
+		return err
+	}
+	if err := e.poll(t, s); err != nil {
+		return err
+	}
+	if ok, err = e.probe(t, s); err != nil || ok {
+		return err
+	}
+	return e.reconcile(t, s)
 }
 
 // total asks how many rows a window of the mirror has now.
@@ -102,7 +113,7 @@ func (e *engine) reconcile(t *task, s *stream) error {
 	if err == nil && !ok {
 		e.log.Warn("the list's total differs from the rows it shows; looking again when that changes, or at the next sweep",
 			"stream", s.Name, "total", s.index.counted+s.excess, "known", s.index.counted)
-		s.excused, s.suspect = s.excess, 0
+		s.excused = s.excess
 	}
 	return err
 }

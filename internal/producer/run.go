@@ -86,17 +86,18 @@ func (p *Producer) Run(ctx context.Context) error {
 		p.warnOnce(w)
 	}
 	p.sayAnchor()
-	g, ctx := errgroup.WithContext(ctx)
+	g, within := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return ops.Admin{Healthy: nil, Ready: p.isReady, Metrics: p.metrics.registry, Streams: func() any { return p.States() }, Log: p.Log}.Serve(ctx, p.cfg.AdminAddr)
+		return ops.Admin{Healthy: nil, Ready: p.isReady, Metrics: p.metrics.registry, Streams: func() any { return p.States() }, Log: p.Log}.Serve(within, p.cfg.AdminAddr)
 	})
 	g.Go(func() error {
 		defer p.ready.Store(false)
-		return p.incarnations(ctx, func(e *engine) { e.scheduleService(time.Now()) })
+		return p.incarnations(within, func(e *engine) { e.scheduleService(time.Now()) })
 	})
 	err := g.Wait()
-	if errors.Is(err, context.Canceled) {
-		return nil
+	var decided interface{ ExitCode() int }
+	if errors.Is(err, context.Canceled) || ctx.Err() != nil && !errors.As(err, &decided) {
+		return nil // stopped, if in the midst of a start: nothing was under way that could be lost
 	}
 	return err
 }

@@ -134,18 +134,9 @@ func (e *engine) fullPass(t *task, s *stream) error {
 	}
 	if now := time.Now(); s.probed() && !s.whole && now.Sub(s.lastProbe) >= e.cfg.ProbeInterval-time.Second {
 		s.lastProbe = now
-		e.task(s, "probe", probing, e.probeOnce)
+		e.task(s, "probe", probing, e.probeAndMend)
 	}
 	return nil
-}
-
-// probeOnce compares counts; a difference that is still there after one more poll is looked into (P12).
-func (e *engine) probeOnce(t *task, s *stream) error {
-	ok, err := e.probe(t, s)
-	if err != nil || ok || s.suspect < 2 {
-		return err
-	}
-	return e.reconcile(t, s)
 }
 
 // hasTimers says whether rows of the stream can run (P8).

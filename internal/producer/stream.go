@@ -32,7 +32,6 @@ type stream struct {
 	busy      map[string]bool // kinds of tasks that run now
 	fullPoll  time.Time       // when the last full poll began (P4)
 	lastProbe time.Time
-	suspect   int  // probes in a row that differed (P12)
 	excess    int  // by how much the last probe differed
 	excused   int  // a difference that no search mended; 0 = none
 	missed    int  // what the latest sweep did not meet
