@@ -19,6 +19,7 @@ const root = "../.."
 // documents are the texts that name files and rules.
 var documents = []string{
 	"README.md", "SECURITY.md", "CHANGELOG.md", "docs/DESIGN.md", "docs/BEHAVIOR.md", "docs/CONSUMERS.md", "docs/OPERATIONS.md",
+	"docs/PERFORMANCE.md",
 }
 
 func document(t *testing.T, name string) string {
