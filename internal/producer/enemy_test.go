@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,11 +201,10 @@ func TestP7ChildBackBeforeTheRoundEnds(t *testing.T) {
 		if err := w.sim.Delete("invoice_payments", paid); err != nil {
 			t.Fatal(err)
 		}
-		done := false
+		var done atomic.Bool
 		p := w.with(func(_ *producer.Config, d *producer.Deps) {
 			d.Transport = hooked{d.Transport, func(r *http.Request) {
-				if !done && strings.HasSuffix(r.URL.Path, "invoices/"+itoa(last)+"/payments") {
-					done = true
+				if strings.HasSuffix(r.URL.Path, "invoices/"+itoa(last)+"/payments") && !done.Swap(true) {
 					if w.sim.Restore("invoice_payments", before, paid) != 1 {
 						t.Error("the payment did not return")
 					}
@@ -218,7 +218,7 @@ func TestP7ChildBackBeforeTheRoundEnds(t *testing.T) {
 		pass(3 * time.Minute)
 		stop()
 		exits(t, <-ended, ops.ExitOK)
-		if !done {
+		if !done.Load() {
 			t.Fatal("no pass")
 		}
 		for _, p := range w.topic("invoice_payments") {
