@@ -200,7 +200,7 @@ func newStaging(w *world, st *schema.Stream) *staging {
 		s.rows[i][len(s.columns)-1] = observed
 	}
 	w.sql("CREATE TEMPORARY TABLE stage (LIKE harvest.time_entries) ON COMMIT DELETE ROWS")
-	s.merge = `INSERT INTO harvest.time_entries AS t SELECT * FROM stage ON CONFLICT (id, account_id) DO UPDATE SET ` +
+	s.merge = `INSERT INTO harvest.time_entries AS t TABLE stage ON CONFLICT (id, account_id) DO UPDATE SET ` +
 		set.String() + `_loaded_at = excluded._loaded_at WHERE excluded._seq > t._seq`
 	return s
 }

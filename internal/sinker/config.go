@@ -56,8 +56,7 @@ func (t Target) Validate() []error {
 		errs = append(errs, fmt.Errorf("SINK_DELETE_MODE: %q is neither hard nor soft", t.DeleteMode))
 	}
 	if _, err := t.tables(); err != nil {
-		var config *ops.ConfigError
-		if errors.As(err, &config) {
+		if config, ok := errors.AsType[*ops.ConfigError](err); ok {
 			for _, p := range config.Problems {
 				errs = append(errs, errors.New(p))
 			}

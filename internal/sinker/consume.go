@@ -148,9 +148,9 @@ func pauseFor(ctx context.Context, d time.Duration) {
 
 // fetchErrors ends the intakes of partitions that cannot go on (S2). The others' errors pass by themselves.
 func (c *consumer) fetchErrors(fetches kgo.Fetches) bool {
-	any := false
+	met := false
 	for _, e := range fetches.Errors() {
-		any = true
+		met = true
 		in := c.intakes[spot{e.Topic, e.Partition}]
 		if in == nil {
 			continue
@@ -166,7 +166,7 @@ func (c *consumer) fetchErrors(fetches kgo.Fetches) bool {
 			in.finish(0, &stopError{t.stream.Name, ops.ExitData, fmt.Errorf("reading %s/%d: %w", e.Topic, e.Partition, e.Err)})
 		}
 	}
-	return any
+	return met
 }
 
 // isLoss reports whether a fetch's error says that records are gone, or that the topic is another one (S2).
@@ -232,7 +232,7 @@ func (c *consumer) serve(ctx context.Context, s *serving) error {
 		var coded interface{ ExitCode() int }
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // whatever the session ended with, it was stopped
 		case errors.Is(err, errFenced) && c.stillOurs(ctx, s):
 			s.p.log.Info("the offset was moved by a rebuild, going on from there", "topic", s.p.topic)
 		case errors.Is(err, errFenced):

@@ -167,8 +167,7 @@ func (d *drain) claim(ctx context.Context, topic string, number int32, ends map[
 
 // stop notes an error that stops one topic, and reports whether it is one.
 func (d *drain) stop(err error) bool {
-	var stop *stopError
-	if !errors.As(err, &stop) {
+	if _, ok := errors.AsType[*stopError](err); !ok {
 		return false
 	}
 	d.log.Error("stopped", "err", err)

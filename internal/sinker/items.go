@@ -41,7 +41,8 @@ func (e *encoder) appendItem(dst []byte, cur *schema.Cursor, p *itemPlan, m rowM
 	for i := range p.fields {
 		f := p.fields[i].field
 		dst = appendMember(dst, f.Name)
-		null, err := false, error(nil)
+		var null bool
+		var err error
 		if dst, null, err = appendJSON(dst, cur, f); err != nil {
 			return dst, fmt.Errorf("field %s: %w", f.Name, err)
 		}
@@ -200,7 +201,8 @@ func appendJSONObject(dst []byte, cur *schema.Cursor, s *schema.Schema) ([]byte,
 	for i := range s.Fields {
 		mark := len(dst)
 		dst = appendMember(dst, s.Fields[i].Name)
-		null, err := false, error(nil)
+		var null bool
+		var err error
 		if dst, null, err = appendJSON(dst, cur, &s.Fields[i]); err != nil {
 			return dst, err
 		}

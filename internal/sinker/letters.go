@@ -2,6 +2,7 @@ package sinker
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -81,7 +82,7 @@ func showKey(key []byte) string {
 	if _, id, account, err := schema.ParseKey(key); err == nil {
 		return fmt.Sprintf(`{"id":%d,"account_id":%d}`, id, account)
 	}
-	return fmt.Sprintf("%x", key)
+	return hex.EncodeToString(key)
 }
 
 // showValue is the record as JSON, else its bytes and why.

@@ -48,7 +48,7 @@ func encodeValue(dst []byte, f *schema.Field, v any) []byte {
 		return append(binary.AppendVarint(dst, int64(len(b))), b...)
 	case time.Time:
 		if f.Kind == schema.Date {
-			return binary.AppendVarint(dst, int64(v.Unix()/86400))
+			return binary.AppendVarint(dst, v.Unix()/86400)
 		}
 		return binary.AppendVarint(dst, v.UnixMilli())
 	case []string:
@@ -227,14 +227,14 @@ func canonical(t testing.TB, v any) string {
 	}
 	dec := json.NewDecoder(strings.NewReader(b))
 	dec.UseNumber()
-	var any any
-	if err := dec.Decode(&any); err != nil {
+	var value any
+	if err := dec.Decode(&value); err != nil {
 		t.Fatalf("%v in %s", err, b)
 	}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(any); err != nil {
+	if err := enc.Encode(value); err != nil {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(out.String())

@@ -173,6 +173,8 @@ WHERE "topic" = $1 AND "partition" = $2 AND "next" = $3 AND "fence" = $4`,
 }
 
 // sign gives a sign of life for partitions that are at their ends (S8), and returns those that are still ours.
+//
+//nolint:revive // one array for each column of the statement
 func (o offsets) sign(ctx context.Context, conn *pgx.Conn, at time.Time, topics []string, partitions []int32, fences []int64, ends []bool) (map[string]map[int32]bool, error) {
 	rows, err := conn.Query(ctx, `UPDATE `+o.ident()+` AS o SET "updated_at" = $1, "at_end" = CASE WHEN p."ended" THEN $1 ELSE o."at_end" END
 FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bool[]) AS p ("topic", "partition", "fence", "ended")

@@ -147,8 +147,7 @@ func (p *partition) apply(ctx context.Context, part portion) error {
 			part.exclude(bad)
 			return p.commit(ctx, part)
 		}
-		var stop *stopError
-		if errors.As(err, &stop) {
+		if _, ok := errors.AsType[*stopError](err); ok {
 			return err
 		}
 		if judge(err) == fatal {
@@ -185,8 +184,7 @@ func (p *partition) commit(ctx context.Context, part portion) error {
 		if err == nil {
 			return nil
 		}
-		var bad *badRowsError
-		if errors.As(err, &bad) {
+		if bad, ok := errors.AsType[*badRowsError](err); ok {
 			reasons := map[int64]string{}
 			for _, row := range bad.rows {
 				reasons[row.change.up.rec.Offset] = row.err.Error()

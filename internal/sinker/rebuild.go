@@ -198,7 +198,7 @@ func (sh *shadow) add(ctx context.Context, rec *kgo.Record) error {
 	e, err := readEntry(rec)
 	if err != nil {
 		sh.letters = append(sh.letters, deadLetter{rec, err.Error()})
-		return nil
+		return nil //nolint:nilerr // set aside (S5)
 	}
 	marks := sh.seqs[rec.Partition]
 	if e.seq > marks[e.account].Seq {
@@ -226,8 +226,7 @@ func (sh *shadow) flush(ctx context.Context) error {
 		part.fold(sh.copy.soft)
 		b := &batch{changes: part.changes, deleted: sh.deleted, staged: staged, now: time.Now()}
 		err := sh.nested(ctx, func() error { return sh.writer.apply(ctx, sh.conn, b) })
-		var badRows *badRowsError
-		if errors.As(err, &badRows) {
+		if badRows, ok := errors.AsType[*badRowsError](err); ok {
 			reasons := map[int64]string{}
 			for _, r := range badRows.rows {
 				reasons[r.change.up.rec.Offset] = r.err.Error()

@@ -153,7 +153,8 @@ func (e *encoder) special(dst []byte, cur *schema.Cursor, s *step, m *rowMeta) (
 func (e *encoder) keep(cur *schema.Cursor, f *schema.Field) error {
 	mark := len(e.unknown)
 	e.unknown = appendMember(e.unknown, f.Name)
-	null, err := false, error(nil)
+	var null bool
+	var err error
 	if e.unknown, null, err = appendJSON(e.unknown, cur, f); err != nil || null {
 		e.unknown = e.unknown[:mark]
 	}

@@ -9,7 +9,6 @@ import (
 
 // statements are the texts of one table's SQL, made once.
 type statements struct {
-	copyStage   string // with columns: copyInto
 	createStage string
 	stage       relation
 	merge       string // from the stage into the table, by rank (S3)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -50,7 +51,7 @@ FROM `+s.offsets.ident()+` AS o WHERE o."topic" = $1 ORDER BY 1`, topic, t.strea
 	tag, err := pgx.ForEachRow(rows, []any{&number, &next, &atEnd, &complete, &gaps, &letters}, func() error {
 		lag := "?"
 		if end, ok := ends[spot{topic, number}]; ok {
-			lag = fmt.Sprint(max(0, end-next))
+			lag = strconv.FormatInt(max(0, end-next), 10)
 		}
 		to := "-"
 		if complete != nil {
