@@ -18,12 +18,12 @@ type Checkpoint struct {
 	V       int    `json:"v"`
 	Account int64  `json:"account"`
 	Stream  string `json:"stream"`
-	// Cursor is the moment up to which every change is on the topic; the next poll asks from here (P4). Zero until the first
-	// read is complete. Streams without updated_since have one too: S9 is told by it.
+	// Cursor is the moment up to which every change is on the topic, once there is no Backfill; the next poll asks from here
+	// (P4). Zero until a first read has begun. Streams without updated_since have one too: S9 is told by it.
 	Cursor time.Time `json:"cursor,omitzero"`
 	// Anchor is where the mirror begins (P10): zero for everything.
 	Anchor time.Time `json:"anchor,omitzero"`
-	// Backfill is a running first read; nil when there is none.
+	// Backfill is a running first read, or the reading again of a stream (P10, P15); nil when there is none.
 	Backfill *Backfill `json:"backfill,omitempty"`
 	// Marks are, for a child stream, the seqs of the parent's partitions up to which its lists were read (P8).
 	Marks []int64 `json:"marks,omitempty"`
@@ -55,10 +55,13 @@ type PartitionState struct {
 
 // Backfill is how far a first read has come.
 type Backfill struct {
-	Floor time.Time `json:"floor"`          // the server's clock when it began, at most: the cursor once it is complete (P4)
+	Floor time.Time `json:"floor"`          // the server's clock when it began, at most (P4); zero: it has not yet
 	Page  int       `json:"page,omitempty"` // pages done, of a list by page numbers
 	Link  string    `json:"link,omitempty"` // the next page, of a list by cursor
 }
+
+// Begun says whether a first read has had an answer.
+func (b *Backfill) Begun() bool { return b != nil && !b.Floor.IsZero() }
 
 // Round is a rotating pass over all parents, in order of their ids.
 type Round struct {

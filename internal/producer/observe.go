@@ -14,9 +14,9 @@ type sight struct {
 	restored  int64 // a key that a sweep met with a lower stamp more than a lookback ago: taken back if it is so still (P5)
 	sweeping  bool  // outside the mirror nothing new is published (P10); lower stamps are noted (P5)
 	since     time.Time
-	began     time.Time     // the server's clock when the walk began: for the rows that came in meanwhile (P6)
-	first     uint32        // number of the walk's first request: a row met since is met twice (P6)
-	progress  func(*answer) // moves what the checkpoint says behind this answer
+	began     time.Time       // the server's clock when the walk began: for the rows that came in meanwhile (P6)
+	walk      map[uint32]bool // numbers of the walk's earlier requests: a row one of them showed is met twice (P6)
+	progress  func(*answer)   // moves what the checkpoint says behind this answer
 }
 
 // taken is what an answer's rows amounted to.
@@ -48,7 +48,7 @@ func (e *engine) take(s *stream, a *answer, how sight) (taken, error) {
 		c := change{s: s, id: rec.ID, rec: rec, cause: how.cause, req: uint32(a.res.Number), now: a.res.Now,
 			stamp: stampOf(rec.Updated, a.res.Now.UnixMilli())}
 		switch {
-		case how.first > 0 && old != nil && !old.gone() && old.req >= how.first:
+		case old != nil && !old.gone() && how.walk[old.req]:
 			out.repeated++
 		case how.entered(old, c.stamp):
 			out.incoming++

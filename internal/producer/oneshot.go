@@ -24,7 +24,7 @@ func (e *engine) syncStages() []stage {
 			switch {
 			case s.Read == schema.Children:
 				e.rotateIfDue(s, now)
-			case s.probed() && !s.whole:
+			case s.probed() && !s.whole && !s.reading():
 				e.task(s, "probe", probing, e.probeAndMend)
 			}
 		}),
@@ -47,14 +47,18 @@ func (e *engine) eachStream(do func(*stream, time.Time)) stage {
 }
 
 func (e *engine) pollClass(s *stream) class {
-	if s.ck.Cursor.IsZero() {
+	if s.reading() {
 		return backfill
 	}
 	return live
 }
 
 func (e *engine) syncPoll(t *task, s *stream) error {
-	if err := e.poll(t, s); err != nil || !s.hasTimers() {
+	poll := e.poll
+	if s.reading() && s.byChanges() {
+		poll = e.firstRead
+	}
+	if err := poll(t, s); err != nil || !s.hasTimers() {
 		return err
 	}
 	return e.pollTimers(t, s)
@@ -63,7 +67,7 @@ func (e *engine) syncPoll(t *task, s *stream) error {
 // completeChildren moves the moment up to which child streams are complete to their parents' (S9).
 func (e *engine) completeChildren(time.Time) {
 	for _, s := range e.streams {
-		if s.Read == schema.Children && len(s.queue) == 0 && !s.busy["children"] && s.blocked == nil && s.parent.ck.Cursor.After(s.ck.Cursor) {
+		if s.Read == schema.Children && len(s.queue) == 0 && !s.busy["children"] && s.blocked == nil && !s.parent.reading() && s.parent.ck.Cursor.After(s.ck.Cursor) {
 			s.ck.Cursor, s.dirty = s.parent.ck.Cursor, true
 		}
 	}

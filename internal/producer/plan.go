@@ -190,7 +190,7 @@ func (c *commands) status(cmd *cobra.Command, _ []string) error {
 }
 
 func lag(ck *kafka.Checkpoint) string {
-	if ck.Cursor.IsZero() {
+	if ck.Cursor.IsZero() || ck.Backfill != nil {
 		return "-\t-"
 	}
 	return ck.Cursor.Format(time.RFC3339) + "\t" + time.Since(ck.Cursor).Round(time.Second).String()

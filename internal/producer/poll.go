@@ -42,7 +42,7 @@ type walked struct {
 // walk reads a list to its end: page-numbered ones side by side, others link by link (P6).
 func (e *engine) walk(t *task, s *stream, first harvest.Request, how sight) (walked, error) {
 	var w walked
-	how.first = e.nextRequest()
+	how.walk = map[uint32]bool{}
 	a, err := t.get(call{req: first, stream: s})
 	if err != nil {
 		return w, err
@@ -57,6 +57,7 @@ func (e *engine) walk(t *task, s *stream, first harvest.Request, how sight) (wal
 		if err != nil {
 			return w, err
 		}
+		how.walk[uint32(a.res.Number)] = true
 		w.published, w.rows, incoming = w.published+got.published, w.rows+len(a.recs()), incoming+got.incoming
 		met += len(a.recs()) - got.repeated
 		if next == "" {
@@ -113,15 +114,13 @@ func (n *numbered) ask(t *task, s *stream, atOnce int) {
 	}
 }
 
-// poll reads what changed since the cursor; without one yet, everything in the mirror.
+// poll reads what changed since the cursor, or all of a stream that cannot be asked so.
 func (e *engine) poll(t *task, s *stream) error {
 	switch {
 	case s.Read == schema.Single:
 		return e.pollObject(t, s)
 	case s.whole:
 		return e.sweep(t, everything)
-	case s.ck.Cursor.IsZero():
-		return e.firstRead(t, s)
 	}
 	s.fullPoll = time.Now()
 	var w walked
@@ -171,13 +170,13 @@ func (e *engine) quickPoll(t *task, s *stream) error {
 }
 
 // firstRead is the backfill (P10): the whole list, from the anchor on where there is one. Its place rides in the checkpoint of each
-// page; the cursor comes from the server's clock at its very beginning (P4). It is not walked again: where rows may have slipped from
-// page to page, or nobody saw it from its start to its end, a sweep follows (P6).
+// page; the cursor comes from the server's clock at its very beginning (P4), and polls move it on meanwhile. It is not walked again:
+// where rows may have slipped from page to page, or nobody saw it from its start to its end, a sweep follows (P6).
 func (e *engine) firstRead(t *task, s *stream) error {
-	began, resumed := time.Now(), s.ck.Backfill != nil
-	w, err := e.walk(t, s, s.resume(), sight{cause: byBackfill, progress: s.advance})
+	began, resumed := time.Now(), s.ck.Backfill.Begun()
+	w, err := e.walk(t, s, s.resume(), sight{cause: byBackfill, progress: func(a *answer) { s.advance(a, e.cfg.Lookback) }})
 	if resumed && refused(err) { // the stored place is no good any more: begin again
-		s.ck.Backfill, s.dirty = nil, true
+		s.ck.Backfill, s.dirty = &kafka.Backfill{}, true
 		return e.firstRead(t, s)
 	}
 	if err != nil {
@@ -187,7 +186,7 @@ func (e *engine) firstRead(t *task, s *stream) error {
 	e.log.Info("first read complete", "stream", s.Name, "rows", w.rows, "took", time.Since(began).Round(time.Millisecond).String())
 	return e.publish(nil, func() {
 		floor := s.ck.Backfill.Floor
-		s.ck.Cursor, s.ck.Swept, s.ck.Recent, s.ck.Backfill = floor.Add(-e.cfg.Lookback), floor, floor, nil
+		s.ck.Cursor, s.ck.Swept, s.ck.Recent, s.ck.Backfill = later(s.ck.Cursor, floor.Add(-e.cfg.Lookback)), floor, floor, nil
 	}, s)
 }
 
@@ -207,10 +206,11 @@ func (s *stream) resume() harvest.Request {
 	return s.query(filters...)
 }
 
-// advance moves a backfill's place behind an answer.
-func (s *stream) advance(a *answer) {
-	if s.ck.Backfill == nil {
+// advance moves a backfill's place behind an answer. With the first one it is known from when on polls have to ask.
+func (s *stream) advance(a *answer, lookback time.Duration) {
+	if !s.ck.Backfill.Begun() {
 		s.ck.Backfill = &kafka.Backfill{Floor: a.res.Floor}
+		s.ck.Cursor = later(s.ck.Cursor, a.res.Floor.Add(-lookback))
 	}
 	b := s.ck.Backfill
 	if a.page.Next != "" && pagesAfter(a.page).link == nil {

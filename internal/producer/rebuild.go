@@ -60,7 +60,8 @@ func (r *rebuild) moveAnchor(p *Producer) {
 	}
 	if p.cfg.Anchor.Time.Before(s.ck.Anchor) { // the zero time, "all", is before any
 		p.Log.Info("the anchor moves back: reading again from there", "stream", s.Name, "from", s.ck.Anchor, "to", p.cfg.Anchor.Time)
-		s.ck.Anchor, s.ck.Cursor, s.ck.Backfill, s.dirty = p.cfg.Anchor.Time, time.Time{}, nil, true
+		s.ck.Anchor = p.cfg.Anchor.Time
+		s.readAgain()
 	}
 }
 
@@ -174,7 +175,17 @@ func (r *rebuild) finish(p *Producer) error {
 
 // restart makes a stream be read from the anchor again; seq and topic stay (P15, `producer reset`).
 func (s *stream) restart() {
-	s.ck.Cursor, s.ck.Backfill, s.ck.Marks, s.ck.Round, s.dirty = time.Time{}, nil, nil, kafka.Round{}, true
+	s.ck.Marks, s.ck.Round = nil, kafka.Round{}
+	s.readAgain()
+}
+
+// readAgain begins a first read. One that is polled goes on being polled from its cursor: what changes meanwhile is not to wait.
+func (s *stream) readAgain() {
+	if s.dirty = true; s.byChanges() {
+		s.ck.Backfill = &kafka.Backfill{}
+	} else {
+		s.ck.Cursor, s.ck.Backfill = time.Time{}, nil
+	}
 }
 
 // stampHeader reads the order of an object's versions back from its record.

@@ -26,6 +26,7 @@ type Deps struct {
 	Version   string
 	Transport http.RoundTripper // to Harvest; nil: the network
 	PageSize  int               // rows a page; 0: Harvest's largest. Tests page through small accounts
+	Jitter    func() float64    // in [0,1), spreads retries; nil: at random. Tests repeat a run
 }
 
 // Producer is one producer program, made from a configuration that was validated. Its methods are the commands of design §7.
@@ -59,7 +60,7 @@ func New(cfg Config, deps Deps) (*Producer, error) {
 	var err error
 	p.client, err = harvest.New(harvest.Config{
 		BaseURL: cfg.BaseURL, Token: cfg.APIKey.Reveal(), Account: cfg.AccountID, UserAgent: userAgent(deps.Version, cfg.Contact),
-		Limit: cfg.RateLimit, Transport: deps.Transport, Log: deps.Log,
+		Limit: cfg.RateLimit, Transport: deps.Transport, Log: deps.Log, Jitter: deps.Jitter,
 		Observe: func(a harvest.Attempt) { p.metrics.attempts.WithLabelValues(strconv.Itoa(a.Status)).Inc() },
 	})
 	if err != nil {

@@ -109,16 +109,20 @@ func (e *engine) scheduleLife(now time.Time) {
 	})
 }
 
-// tick is a stream's turn to be polled: fully once a minute, quickly in between (P4).
+// tick is a stream's turn to be polled: fully once a minute, quickly in between (P4). A stream that is read for the first time, or
+// again, is polled as well as soon as its first answer says from when on: what changes meanwhile is not to wait for that.
 func (e *engine) tick(s *stream, now time.Time) {
-	full := s.Read != schema.Changes || s.ck.Cursor.IsZero() || now.Sub(s.fullPoll) >= fullEvery-time.Second
+	if s.reading() && s.byChanges() {
+		e.task(s, "first read", backfill, e.firstRead)
+	}
 	switch {
-	case !full:
-		e.task(s, "poll", live, e.quickPoll)
+	case s.ck.Cursor.IsZero() && s.byChanges():
 	case s.ck.Cursor.IsZero():
 		e.task(s, "poll", backfill, e.poll)
-	default:
+	case s.Read != schema.Changes || now.Sub(s.fullPoll) >= fullEvery-time.Second:
 		e.task(s, "poll", live, e.fullPass)
+	default:
+		e.task(s, "poll", live, e.quickPoll)
 	}
 }
 
@@ -132,7 +136,7 @@ func (e *engine) fullPass(t *task, s *stream) error {
 			return err
 		}
 	}
-	if now := time.Now(); s.probed() && !s.whole && now.Sub(s.lastProbe) >= e.cfg.ProbeInterval-time.Second {
+	if now := time.Now(); s.probed() && !s.whole && !s.reading() && now.Sub(s.lastProbe) >= e.cfg.ProbeInterval-time.Second {
 		s.lastProbe = now
 		e.task(s, "probe", probing, e.probeAndMend)
 	}
@@ -151,7 +155,7 @@ func (s *stream) hasTimers() bool {
 
 // sweepIfDue starts the periodic sweeps: everything, or the recent days (P12).
 func (e *engine) sweepIfDue(s *stream, now time.Time) {
-	if s.ck.Cursor.IsZero() || s.Read != schema.Changes {
+	if s.reading() || s.Read != schema.Changes {
 		return
 	}
 	server := e.serverTime(now)
@@ -171,7 +175,7 @@ func (e *engine) sweepRecent(t *task, s *stream) error {
 
 func (e *engine) rotateIfDue(s *stream, now time.Time) {
 	if s.ck.Round.Began.IsZero() { // the first reading of all lists, by their parents' seq, is the first round
-		if len(s.queue) == 0 && !s.busy["children"] && !s.parent.ck.Cursor.IsZero() && s.blocked == nil {
+		if len(s.queue) == 0 && !s.busy["children"] && !s.parent.reading() && s.blocked == nil {
 			s.ck.Round, s.dirty = kafka.Round{Began: e.serverTime(now), Done: true}, true
 		}
 		return
@@ -181,7 +185,7 @@ func (e *engine) rotateIfDue(s *stream, now time.Time) {
 		every = fullRefreshEvery
 	}
 	server := e.serverTime(now)
-	if s.ck.Round.Done && server.Sub(s.ck.Round.Began) < every || s.parent.ck.Cursor.IsZero() {
+	if s.ck.Round.Done && server.Sub(s.ck.Round.Began) < every || s.parent.reading() {
 		return
 	}
 	e.task(s, "rotate", background, e.rotate)

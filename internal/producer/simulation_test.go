@@ -133,6 +133,7 @@ func (c *cutConn) Write(b []byte) (int, error) {
 type history struct {
 	*world
 	rng  *rand.Rand
+	jitter *rand.Rand
 	net  *cut
 	page int
 }
@@ -151,7 +152,7 @@ func simulate(t *testing.T, n uint64) {
 	if rng.IntN(3) == 0 {
 		w.env = append(w.env, "KAFKA_PARTITIONS=3")
 	}
-	h := &history{world: w, rng: rng, net: &cut{dial: w.net.DialContext, writes: -1}, page: 5 + rng.IntN(60)}
+	h := &history{world: w, rng: rng, jitter: rand.New(rand.NewPCG(n, 9)), net: &cut{dial: w.net.DialContext, writes: -1}, page: 5 + rng.IntN(60)}
 	for range 3 + rng.IntN(4) {
 		h.episode()
 	}
@@ -174,7 +175,7 @@ func latency(n uint64) harvesttest.Latency {
 func (h *history) begin(command string) (stop context.CancelFunc, done chan error) {
 	cfg := h.config()
 	cfg.Kafka.Dial = h.net.Dial
-	p, err := producer.New(cfg, producer.Deps{Version: "test", Transport: h.sim.RoundTripper(), Log: h.logger(), PageSize: h.page})
+	p, err := producer.New(cfg, producer.Deps{Version: "test", Transport: h.sim.RoundTripper(), Log: h.logger(), PageSize: h.page, Jitter: h.jitter.Float64})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -30,8 +30,11 @@ func (p *Producer) States() []StreamState {
 func (p *Producer) publishStates(e *engine) {
 	states := make([]StreamState, 0, len(e.streams))
 	for _, s := range e.streams {
-		st := StreamState{Stream: s.Name, Rows: s.index.live, Published: s.published, Cursor: s.ck.Cursor, Reading: s.ck.Cursor.IsZero(),
+		st := StreamState{Stream: s.Name, Rows: s.index.live, Published: s.published, Reading: s.reading(),
 			Pending: len(s.queue), Missed: s.missed, Stopped: s.brakedAt}
+		if !s.reading() {
+			st.Cursor = s.ck.Cursor
+		}
 		for _, part := range s.ck.Partitions {
 			st.Seq += part.Seq
 		}

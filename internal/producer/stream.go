@@ -116,6 +116,12 @@ func (s *stream) runningUnmet(first uint32) []int64 {
 	return ids
 }
 
+// byChanges says whether the stream is polled by updated_since.
+func (s *stream) byChanges() bool { return s.Read == schema.Changes && !s.whole }
+
+// reading says whether the stream is still being read for the first time, or again (P10, P15): the topic lacks rows.
+func (s *stream) reading() bool { return s.ck.Cursor.IsZero() || s.ck.Backfill != nil }
+
 // anchored says whether the mirror of this stream begins at the anchor (P10).
 func (s *stream) anchored() bool { return s.Dates != "" }
 
@@ -142,7 +148,7 @@ func (s *stream) requeue(account int64, keyID int) {
 	s.parent.index.all(func(e *entry) {
 		key = schema.AppendKey(key[:0], keyID, e.id, account)
 		if part := kafka.Partition(key, n); !e.gone() && e.seq > s.mark(part) {
-			s.queue = append(s.queue, pending{parent: e.id, seq: e.seq, part: part, first: s.ck.Cursor.IsZero()})
+			s.queue = append(s.queue, pending{parent: e.id, seq: e.seq, part: part, first: s.reading()})
 		}
 	})
 	slices.SortFunc(s.queue, func(a, b pending) int { return cmp.Compare(a.seq, b.seq) })

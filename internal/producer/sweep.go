@@ -59,8 +59,8 @@ func (e *engine) sweep(t *task, w window) error {
 	return e.publish(nil, func() {
 		if w.whole {
 			s.ck.Swept, s.ck.Recent, s.sweepDue, s.excused = got.floor, got.floor, false, 0
-			if s.Read != schema.Changes || s.ck.Cursor.IsZero() {
-				s.ck.Cursor = later(s.ck.Cursor, got.floor.Add(-e.cfg.Lookback))
+			if !s.byChanges() { // a sweep is all that is done for it
+				s.ck.Cursor, s.ck.Backfill = later(s.ck.Cursor, got.floor.Add(-e.cfg.Lookback)), nil
 			}
 		}
 	}, s)
