@@ -160,14 +160,16 @@ func (e *engine) dispatch() (time.Duration, bool) {
 		if !ok {
 			return 0, false
 		}
-		if w := e.client.Ready(); w > 0 {
-			return w, true
-		}
 		a := e.queues[c][0]
-		e.queues[c] = e.queues[c][1:]
 		if _, running := e.tasks[a.call.task]; !running {
+			e.queues[c] = e.queues[c][1:]
 			continue
 		}
+		if w := e.client.Reserve(); w > 0 {
+			return w, true
+		}
+		a.call.req.Reserved = true
+		e.queues[c] = e.queues[c][1:]
 		e.served++
 		e.inFlight++
 		e.m.requests.WithLabelValues(classNames[c]).Inc()

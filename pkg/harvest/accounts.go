@@ -31,7 +31,7 @@ func (c *Client) Accounts(ctx context.Context) ([]Account, error) {
 	var answer struct {
 		Accounts []Account `json:"accounts"`
 	}
-	err = c.get(ctx, target, "accounts", func(resp *Response) error {
+	err = c.get(ctx, target, "accounts", false, func(resp *Response) error {
 		answer.Accounts = nil
 		if err := json.Unmarshal(resp.Body, &answer); err != nil {
 			return err

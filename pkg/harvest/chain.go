@@ -52,8 +52,9 @@ type limited struct {
 // RoundTrip lets the request pass when its turn has come. A request net/http repeats by itself, because an idle
 // connection broke under it, has been sent twice and is paid twice.
 func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
-	budget := l.client.budget(attemptOf(req).path)
-	if err := budget.wait(req.Context()); err != nil {
+	a := attemptOf(req)
+	budget := l.client.budget(a.path)
+	if err := budget.wait(req.Context(), a.reserved); err != nil {
 		return nil, err
 	}
 	if denied := l.client.denied.Load(); denied != nil {

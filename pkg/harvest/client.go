@@ -113,6 +113,8 @@ type Request struct {
 	Path  string // below the base URL, without slash at its ends: "time_entries/12"
 	Query url.Values
 	Link  string // an absolute URL an answer gave, used as it stands when its origin is the base URL's
+
+	Reserved bool // Reserve granted it a place
 }
 
 // Response is an answer with status 200, decoded from gzip and complete.
@@ -132,15 +134,18 @@ type Response struct {
 func (c *Client) Do(ctx context.Context, req Request, decode func(*Response) error) error {
 	target, err := c.origin.resolve(req)
 	if err != nil {
+		if req.Reserved {
+			c.general.queue(-1)
+		}
 		return err
 	}
-	return c.get(ctx, target, c.origin.relative(target), decode)
+	return c.get(ctx, target, c.origin.relative(target), req.Reserved, decode)
 }
 
 // get is Do for a URL that has been checked; path is what errors and metrics call it.
-func (c *Client) get(ctx context.Context, target *url.URL, path string, decode func(*Response) error) error {
+func (c *Client) get(ctx context.Context, target *url.URL, path string, reserved bool, decode func(*Response) error) error {
 	for try := 1; ; try++ {
-		a := &attempt{path: path}
+		a := &attempt{path: path, reserved: reserved && try == 1}
 		err := c.try(ctx, target, a, decode)
 		reason, wait := c.again(err, try)
 		if ctx.Err() != nil {
@@ -164,11 +169,12 @@ func (c *Client) get(ctx context.Context, target *url.URL, path string, decode f
 
 // attempt is what the chain and Do tell each other about one try; it travels in the request's context.
 type attempt struct {
-	path   string // below the base URL
-	number uint64 // 0: was not sent
-	began  time.Time
-	status int
-	bytes  int64
+	path     string // below the base URL
+	reserved bool   // it has its place in the limiter's queue already
+	number   uint64 // 0: was not sent
+	began    time.Time
+	status   int
+	bytes    int64
 }
 
 type attemptKey struct{}
@@ -204,9 +210,10 @@ func (c *Client) try(ctx context.Context, target *url.URL, a *attempt, decode fu
 	return err
 }
 
-// Ready is the time until the limiter would let one more request through, those that wait already counted; 0 is now.
-// A scheduler that sends only at 0 decides priorities at the last moment (P9).
-func (c *Client) Ready() time.Duration { return c.general.ready(time.Now()) }
+// Reserve grants a request a place if the limiter would let one more through at once, those that wait or have a place
+// already counted, and returns 0; else it is the time until then. A scheduler that sends only what has a place decides
+// priorities at the last moment (P9). Whoever gets one makes a request with Reserved, and not one of reports.
+func (c *Client) Reserve() time.Duration { return c.general.reserve(time.Now()) }
 
 // Requests is the highest number given so far: whatever begins from now on has a larger one.
 func (c *Client) Requests() uint64 { return c.number.Load() }

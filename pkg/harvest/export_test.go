@@ -29,7 +29,14 @@ const (
 	MaxHeader  = maxHeader
 )
 
-func (l *limiter) Wait(ctx context.Context) error                         { return l.wait(ctx) }
+func (l *limiter) Wait(ctx context.Context) error                         { return l.wait(ctx, false) }
 func (l *limiter) Pause(now time.Time, d time.Duration)                   { l.pause(now, d) }
-func (l *limiter) Ready(now time.Time) time.Duration                      { return l.ready(now) }
 func (c *clock) Read(date string, began time.Time) (floor, now time.Time) { return c.read(date, began) }
+
+func (c *Client) Ready() time.Duration { return c.general.Ready(time.Now()) }
+
+func (l *limiter) Ready(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ready(now)
+}

@@ -27,7 +27,7 @@ type limiter struct {
 	share   float64   // of full, less than 1 for a while after a 429
 	shared  time.Time // when share was computed
 	until   time.Time // no request before
-	waiting int       // requests that have come and not passed
+	waiting int       // requests that have come, or are sure to, and not passed
 }
 
 func newLimiter(limit int, window time.Duration) *limiter {
@@ -36,9 +36,11 @@ func newLimiter(limit int, window time.Duration) *limiter {
 	return &limiter{turn: make(chan struct{}, 1), bucket: rate.NewLimiter(full, burst), full: full, share: 1}
 }
 
-// wait returns nil when a request may be sent, or the context's error.
-func (l *limiter) wait(ctx context.Context) error {
-	l.queue(1)
+// wait returns nil when a request may be sent, or the context's error. One that reserved is among those waiting already.
+func (l *limiter) wait(ctx context.Context, reserved bool) error {
+	if !reserved {
+		l.queue(1)
+	}
 	defer l.queue(-1)
 	select {
 	case l.turn <- struct{}{}:
@@ -110,10 +112,19 @@ func (l *limiter) recover(now time.Time) {
 	l.shared = now
 }
 
-// ready is the time until one more request than those waiting may pass.
-func (l *limiter) ready(now time.Time) time.Duration {
+// reserve counts a request that is about to come among those waiting, if it may pass at once; else it says how long that takes.
+func (l *limiter) reserve(now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	d := l.ready(now)
+	if d == 0 {
+		l.waiting++
+	}
+	return d
+}
+
+// ready is the time until one more request than those waiting may pass. The caller holds mu.
+func (l *limiter) ready(now time.Time) time.Duration {
 	if d := l.until.Sub(now); d > 0 {
 		return d
 	}

@@ -192,6 +192,26 @@ func TestReady(t *testing.T) {
 	})
 }
 
+// TestReserve: places are granted one by one, though none who has one has come yet, and each is given up by its request.
+func TestReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := setup(t, always(200, page), func(c *harvest.Config) { c.Limit = 32 }) // 2 and 2 a second
+		if a, b, d := c.Reserve(), c.Reserve(), c.Reserve(); a != 0 || b != 0 || d.Round(time.Millisecond) != 500*time.Millisecond {
+			t.Errorf("of three places the first is there in %v, the second in %v, the third in %v", a, b, d)
+		}
+		for _, path := range []string{"users", ""} { // the second is refused before it is sent
+			_ = c.Do(t.Context(), harvest.Request{Path: path, Link: map[bool]string{true: "http://127.0.0.2/v2/users"}[path == ""], Reserved: true}, ignore)
+		}
+		if d := c.Ready(); d != 0 {
+			t.Errorf("one of two was sent: ready in %v", d)
+		}
+		time.Sleep(time.Minute)
+		if a, b, d := c.Reserve(), c.Reserve(), c.Reserve(); a != 0 || b != 0 || d == 0 {
+			t.Errorf("a minute later places are there in %v, %v, %v", a, b, d)
+		}
+	})
+}
+
 func TestReportsHaveTheirOwnBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := setup(t, always(200, `{}`))
