@@ -195,16 +195,24 @@ func (c *consumer) assign(ctx context.Context, topic string, number int32, count
 			<-old.done
 		}
 		if err := c.serve(ctx, s); err != nil {
-			select {
-			case c.fatal <- err:
-			default:
-			}
+			c.fail(err)
 		}
 	}()
 }
 
+// fail ends the program; the first error counts.
+func (c *consumer) fail(err error) {
+	select {
+	case c.fatal <- err:
+	default:
+	}
+}
+
 // release ends serving partitions, and waits until what they are writing is written or rolled back.
 func (c *consumer) release(lists map[string][]int32) {
+	if err := c.deps.hook("ks08"); err != nil {
+		c.fail(err)
+	}
 	var ending []*serving
 	c.mu.Lock()
 	for topic, numbers := range lists {

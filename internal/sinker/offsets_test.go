@@ -50,37 +50,6 @@ func (w *world) history(r *rand.Rand, n int, soft bool) map[string]string {
 	return want
 }
 
-// TestKillPoints: a death at each named point of a transaction, in each of the first transactions, loses and repeats nothing (S1).
-func TestKillPoints(t *testing.T) {
-	t.Parallel()
-	for _, mode := range []string{"hard", "soft"} {
-		w := newWorld(t, "SINK_DELETE_MODE="+mode)
-		w.topics(1, "tasks")
-		r := rand.New(rand.NewPCG(11, 12))
-		killed := errors.New("killed")
-		for _, point := range []string{"ks10", "ks01", "ks02", "ks03", "ks05", "ks07"} {
-			for n := range 3 {
-				want := w.history(r, 60, mode == "soft")
-				deps := w.deps
-				count := 0
-				deps.Hook = func(at string) error {
-					if at == point {
-						if count++; count > n {
-							return ops.Fail(ops.ExitInternal, killed)
-						}
-					}
-					return nil
-				}
-				_ = sinker.Drain(t.Context(), w.cfg, deps, time.Time{})
-				w.drain()
-				w.sql("UPDATE harvest._offsets SET next = 0") // everything again (Q22)
-				w.drain()
-				w.equal(pick(w.table("harvest.tasks", "id, account_id"), want), want)
-			}
-		}
-	}
-}
-
 // pick keeps the rows that a history spoke of: others are of earlier ones.
 func pick(all, want map[string]string) map[string]string {
 	kept := map[string]string{}

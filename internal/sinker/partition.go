@@ -247,6 +247,9 @@ func (p *partition) divide(ctx context.Context, part portion, cause error) error
 	if err := p.commit(ctx, first); err != nil {
 		return err
 	}
+	if err := p.deps.hook("ks12"); err != nil {
+		return err
+	}
 	return p.commit(ctx, second)
 }
 
@@ -281,7 +284,7 @@ func (p *partition) try(ctx context.Context, part portion, staged bool) error {
 				return p.outcome(ctx, conn, part.to, err)
 			}
 			return p.write(ctx, conn, part, b, gaps)
-		})
+		}, func() error { return p.deps.hook("ks06") })
 	})
 	if err != nil && !errors.Is(err, errApplied) {
 		return err
@@ -300,6 +303,11 @@ func (p *partition) write(ctx context.Context, conn *pgx.Conn, part portion, b *
 	}
 	if err := setAside(ctx, conn, p.cfg.Schema, part.letters, b.now); err != nil {
 		return err
+	}
+	if len(part.letters) > 0 {
+		if err := p.deps.hook("ks11"); err != nil {
+			return err
+		}
 	}
 	if err := p.countGaps(ctx, conn, gaps, b.now); err != nil {
 		return err

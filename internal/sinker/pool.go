@@ -137,19 +137,24 @@ func transact(ctx context.Context, conn *pgx.Conn, f func(conn *pgx.Conn) error)
 	if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	return conclude(ctx, conn, func() error { return f(conn) })
+	return conclude(ctx, conn, func() error { return f(conn) }, func() error { return nil })
 }
 
-// conclude commits what f did in the transaction that it found or began itself, or rolls it back.
-func conclude(ctx context.Context, conn *pgx.Conn, f func() error) error {
+// conclude commits what f did in the transaction that it found or began itself, or rolls it back. Between sending COMMIT and reading its
+// answer it calls sent.
+func conclude(ctx context.Context, conn *pgx.Conn, f, sent func() error) error {
 	if err := f(); err != nil {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		_, _ = conn.Exec(undo, "ROLLBACK")
 		return err
 	}
-	tag, err := conn.Exec(ctx, "COMMIT")
-	if err == nil && tag.String() != "COMMIT" { // the answer to COMMIT in a transaction that had failed
+	answer := conn.PgConn().Exec(ctx, "COMMIT")
+	if err := sent(); err != nil {
+		return err
+	}
+	results, err := answer.ReadAll()
+	if err == nil && (len(results) != 1 || results[0].CommandTag.String() != "COMMIT") { // COMMIT of a transaction that had failed
 		err = pgx.ErrTxCommitRollback
 	}
 	if err != nil {

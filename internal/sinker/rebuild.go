@@ -133,7 +133,7 @@ func newShadow(s *sink, t *table) *shadow {
 		c.children = append(c.children, &child{relation: temp(k.relation), field: k.field, parent: k.parent})
 	}
 	sh := &shadow{sink: s, live: t, copy: c, topic: s.cfg.Kafka.Topic(t.stream.Name), next: map[int32]int64{}, seqs: map[int32]seqs{}, deleted: map[int64]int64{}}
-	sh.writer = &writer{table: c, sql: newStatements(c, "pg_temp"), plans: s.writers.compiled(t), stream: t.stream.Name}
+	sh.writer = &writer{table: c, sql: newStatements(c, "pg_temp"), plans: s.writers.compiled(t), stream: t.stream.Name, hook: s.deps.hook}
 	return sh
 }
 
@@ -325,6 +325,9 @@ func (sh *shadow) rebuild(ctx context.Context) (difference, error) {
 			return err
 		}
 		for _, step := range sh.merge() {
+			if err := sh.deps.hook("ks13"); err != nil {
+				return err
+			}
 			tag, err := conn.Exec(ctx, step.sql, step.args...)
 			if err != nil {
 				return fmt.Errorf("%s: %w", step.what, err)

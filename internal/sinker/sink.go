@@ -130,7 +130,7 @@ func (s *sink) start(ctx context.Context, try func(ctx context.Context) error) e
 
 // prepareDatabase makes the tables (S6) and reads what they remember.
 func (s *sink) prepareDatabase(ctx context.Context, conn *pgx.Conn) error {
-	if err := ensureTables(ctx, conn, s.cfg.relations(s.tables)); err != nil {
+	if err := ensureTables(ctx, conn, s.cfg.relations(s.tables), s.deps.hook); err != nil {
 		return err
 	}
 	if err := s.deps.hook("ks10"); err != nil {
@@ -165,7 +165,7 @@ func (s *sink) partition(t *table, number int32, count int) *partition {
 	topic := s.cfg.Kafka.Topic(t.stream.Name)
 	return &partition{
 		sink: s, table: t, topic: topic, number: number, log: s.log.With("stream", t.stream.Name, "partition", number),
-		writer: &writer{table: t, sql: newStatements(t, s.cfg.Schema), plans: s.writers.compiled(t), stream: t.stream.Name, locked: count > 1},
+		writer: &writer{table: t, sql: newStatements(t, s.cfg.Schema), plans: s.writers.compiled(t), stream: t.stream.Name, locked: count > 1, hook: s.deps.hook},
 	}
 }
 

@@ -95,7 +95,7 @@ func (cat *catalog) missing(relations []*relation) ([]string, error) {
 
 // ensureTables creates and widens the tables (S6). Several sinkers may do so at once: one does, the others find it done. Without the
 // right to it the error says what a DBA must run.
-func ensureTables(ctx context.Context, conn *pgx.Conn, relations []*relation) error {
+func ensureTables(ctx context.Context, conn *pgx.Conn, relations []*relation, hook func(point string) error) error {
 	list, err := missingIn(ctx, conn, relations)
 	if err != nil || len(list) == 0 {
 		return err
@@ -115,6 +115,9 @@ func ensureTables(ctx context.Context, conn *pgx.Conn, relations []*relation) er
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			return explainDDL(err, sql, list)
 		}
+	}
+	if err := hook("ks09"); err != nil {
+		return err
 	}
 	return tx.Commit(ctx)
 }

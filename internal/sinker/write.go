@@ -23,6 +23,7 @@ type writer struct {
 	plans  func(schemaID int) (*plan, error)
 	stream string
 	locked bool // keys may come through several partitions: lock what the probe finds
+	hook   func(point string) error
 }
 
 // batch is what one transaction applies, and what became of it.
@@ -360,6 +361,9 @@ func (s *sending) copy(ctx context.Context, into *relation, schemaID int, rows [
 		sent: make([]*change, 0, len(rows))}
 	src.buf = append(make([]byte, 0, chunk+chunk/4), copyHeader...)
 	_, err = s.conn.PgConn().CopyFrom(ctx, src, copyInto(into, p.columns))
+	if src.died != nil {
+		return src.died
+	}
 	if err != nil && len(src.bad) == 0 {
 		if n, ok := failedLine(err); ok && n <= len(src.sent) && judge(err) == recordsOwn {
 			return &badRowsError{[]badRow{{src.sent[n-1], err}}}
@@ -427,6 +431,7 @@ type source struct {
 	sent   []*change   // by line
 	owners [][]*change // by child table and line
 	bad    []badRow
+	died   error // what ended it at a named point; the server's answer hides it
 	ended  bool
 }
 
@@ -436,6 +441,9 @@ const chunk = 128 << 10
 // Read implements io.Reader.
 func (s *source) Read(p []byte) (int, error) {
 	if s.read == len(s.buf) {
+		if s.died = s.reached(); s.died != nil {
+			return 0, s.died
+		}
 		if s.ended {
 			return 0, io.EOF
 		}
@@ -444,6 +452,14 @@ func (s *source) Read(p []byte) (int, error) {
 	n := copy(p, s.buf[s.read:])
 	s.read += n
 	return n, nil
+}
+
+// reached is the point in the middle of a COPY: some of its rows are with the server.
+func (s *source) reached() error {
+	if s.next == 0 {
+		return nil
+	}
+	return s.s.hook("ks04")
 }
 
 func (s *source) fill() {
