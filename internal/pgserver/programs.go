@@ -29,14 +29,17 @@ var places = []string{
 	"/usr/local/pgsql/bin",
 }
 
-// programs is a directory with initdb and postgres: the one named by PGBIN, the one on PATH, the newest of the usual
-// places, or fetched into dir.
+// programs is a directory with initdb and postgres: the one named by PGBIN; fetched into dir where PGSERVER_VERSION asks
+// for one, such as 13; the one on PATH, the newest of the usual places, or else the newest there is to fetch.
 func programs(dir string, log *slog.Logger) (string, error) {
 	if bin := os.Getenv("PGBIN"); bin != "" { //nolint:forbidigo // a tests' and quickstart's switch, no setting of the services
 		if !complete(bin) {
 			return "", fmt.Errorf("PGBIN: %s does not hold initdb and postgres", bin)
 		}
 		return bin, nil
+	}
+	if wanted := os.Getenv("PGSERVER_VERSION"); wanted != "" { //nolint:forbidigo // a tests' switch
+		return fetch(dir, wanted)
 	}
 	if path, err := exec.LookPath("postgres"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil && complete(filepath.Dir(path)) {
@@ -47,7 +50,12 @@ func programs(dir string, log *slog.Logger) (string, error) {
 		return bin, nil
 	}
 	log.Info("no PostgreSQL found on this machine, fetching one")
-	return fetch(dir)
+	return fetch(dir, "18")
+}
+
+// fetched are the versions there are to fetch, by major version. The library's own 13 was not published for Linux.
+var fetched = map[string]embedded.PostgresVersion{
+	"13": "13.18.0", "14": embedded.V14, "15": embedded.V15, "16": embedded.V16, "17": embedded.V17, "18": embedded.V18,
 }
 
 // newest is the complete directory with the highest version in its path, "" where there is none.
@@ -89,12 +97,16 @@ func complete(bin string) bool {
 // fetch has embedded-postgres download (once: it keeps the archive under the home directory) and unpack a server. The
 // library knows no fetching without starting, so it starts one and stops it again; under root its initdb refuses, which
 // is as good: what it unpacked is all that is wanted.
-func fetch(dir string) (string, error) {
+func fetch(dir, major string) (string, error) {
+	version, ok := fetched[major]
+	if !ok {
+		return "", fmt.Errorf("PGSERVER_VERSION: %q is none of 13 to 18", major)
+	}
 	port, err := freePort()
 	if err != nil {
 		return "", err
 	}
-	cfg := embedded.DefaultConfig().Port(port).BinariesPath(dir).RuntimePath(filepath.Join(dir, "runtime")).Logger(io.Discard)
+	cfg := embedded.DefaultConfig().Version(version).Port(port).BinariesPath(dir).RuntimePath(filepath.Join(dir, "runtime")).Logger(io.Discard)
 	if _, err := os.UserHomeDir(); err != nil {
 		cfg = cfg.CachePath(filepath.Join(dir, "archive"))
 	}

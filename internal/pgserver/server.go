@@ -104,7 +104,7 @@ func (s *Server) initdb(ctx context.Context, user account, bin, data string) err
 		return err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "--pgdata="+data, "--username=postgres", "--auth=trust",
-		"--no-sync", "--encoding=UTF8", "--locale=C", "--no-instructions")
+		"--no-sync", "--encoding=UTF8", "--locale=C")
 	cmd.Dir, cmd.SysProcAttr = s.home, user.attr()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("making a database in %s as user %s: %w\n%s", data, user.name, err, out)

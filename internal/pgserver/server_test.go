@@ -1,6 +1,7 @@
 package pgserver_test
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,7 +112,7 @@ func TestFetchedServerRuns(t *testing.T) {
 		t.Skip("PGSERVER_FETCH=1 downloads a PostgreSQL and runs it")
 	}
 	dir := temp(t)
-	bin, err := pgserver.Fetch(filepath.Join(dir, "fetched"))
+	bin, err := pgserver.Fetch(filepath.Join(dir, "fetched"), cmp.Or(os.Getenv("PGSERVER_VERSION"), "18"))
 	if err != nil {
 		t.Fatal(err)
 	}
