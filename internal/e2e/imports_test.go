@@ -1,14 +1,19 @@
 package e2e_test
 
 import (
+	"bytes"
 	"maps"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
 
 const module = "harveststream/"
+
+const deaths = "where test builds die; empty in a product"
 
 // edges are the imports inside the module that are allowed, each with its reason (style: one way, four deep). What is
 // not listed is an error; .golangci.yml says the same to editors.
@@ -22,11 +27,13 @@ var edges = map[string]map[string]string{
 	},
 	"internal/producer": {
 		"pkg/harvest": "reads", "pkg/schema": "encodes", "internal/kafka": "publishes", "internal/ops": "configuration, metrics, exit codes",
+		"internal/faultpoint": deaths,
 	},
 	"internal/sinker": {
 		"pkg/schema": "decodes", "internal/kafka": "configures and reads checkpoints", "internal/ops": "configuration, metrics, exit codes",
+		"internal/faultpoint": deaths,
 	},
-	"internal/kafka":          {"internal/ops": "Secret: one type that is never printed"},
+	"internal/kafka":          {"internal/ops": "Secret: one type that is never printed", "internal/faultpoint": deaths},
 	"pkg/schema":              {"schemas": "the files"},
 	"pkg/harvest/harvesttest": {"pkg/schema": "serves what the catalogue says"},
 }
@@ -41,7 +48,7 @@ var fences = []struct {
 	{"github.com/lib/pq", "pgx is the driver", nil},
 	{"github.com/twmb/franz-go/pkg/kfake", "a broker for tests and quickstart", []string{"cmd/quickstart"}},
 	{"github.com/twmb/franz-go/pkg/sr/srfake", "a registry for tests and quickstart", []string{"cmd/quickstart"}},
-	{"github.com/twmb/franz-go", "Kafka is behind internal", []string{"internal/kafka", "internal/producer", "internal/sinker", "cmd/quickstart"}},
+	{"github.com/twmb/franz-go", "Kafka is behind internal", []string{"internal/kafka", "internal/producer", "internal/sinker", "internal/faultpoint", "cmd/quickstart"}},
 	{"github.com/twmb/avro", "the second opinion in tests", nil},
 	{"github.com/fergusstrange/embedded-postgres", "fetches a server for tests and quickstart", []string{"internal/pgserver"}},
 	{"testing", "no test helper in a product", nil},
@@ -96,6 +103,31 @@ func TestServicesContainNoTestTools(t *testing.T) {
 		for _, pkg := range never {
 			if slices.Contains(linked, pkg) {
 				t.Errorf("%s contains %s", program, pkg)
+			}
+		}
+	}
+}
+
+// What is built without the tag has no way to die on command.
+func TestProductsHaveNoFaultPoints(t *testing.T) {
+	t.Parallel()
+	if got := strings.TrimSpace(list(t, "-f", "{{.GoFiles}}", "./internal/faultpoint")); got != "[product.go]" {
+		t.Errorf("internal/faultpoint is built from %s, want product.go alone", got)
+	}
+	for program := range neverLinked {
+		path := filepath.Join(t.TempDir(), "program")
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./"+program)
+		cmd.Dir = "../.."
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+		}
+		binary, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{"HARVESTSTREAM_FAULT", "kp12", "kp14"} {
+			if bytes.Contains(binary, []byte(text)) {
+				t.Errorf("%s contains %q", program, text)
 			}
 		}
 	}

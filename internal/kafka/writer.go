@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"harveststream/internal/faultpoint"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -47,7 +49,7 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 // and commits the sentinel to the checkpoint topic. When it returns, everything committed before lies below the
 // sentinel's offset. ctx bounds the take-over; opts may name Limits.
 func StartWriter(ctx context.Context, opts []kgo.Opt, txnID string, sentinel *kgo.Record) (*Writer, error) {
-	client, err := kgo.NewClient(append(slices.Clone(opts),
+	client, err := kgo.NewClient(append(faultpoint.Client(slices.Clone(opts)...),
 		kgo.TransactionalID(txnID),
 		kgo.TransactionTimeout(TransactionTimeout),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), // P13
@@ -62,9 +64,11 @@ func StartWriter(ctx context.Context, opts []kgo.Opt, txnID string, sentinel *kg
 		w.Close()
 		return nil, fmt.Errorf("taking over transactional id %s: %w", txnID, err)
 	}
+	faultpoint.Pass("kp01")
 	if err := w.Commit(ctx, []*kgo.Record{sentinel}, nil); err != nil {
 		return nil, fmt.Errorf("writing the sentinel of transactional id %s: %w", txnID, err)
 	}
+	faultpoint.Pass("kp03")
 	return w, nil
 }
 
@@ -95,9 +99,11 @@ func (w *Writer) commit(ctx context.Context, recs []*kgo.Record, last func() []*
 	if err := w.client.BeginTransaction(); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
+	faultpoint.Pass("kp10")
 	if err := w.produce(ctx, recs); err != nil {
 		return err
 	}
+	faultpoint.Pass("kp12") // of a start it is kp02: the sentinel is there, and not committed
 	n := len(recs)
 	if last != nil {
 		more := last()
@@ -105,6 +111,7 @@ func (w *Writer) commit(ctx context.Context, recs []*kgo.Record, last func() []*
 			return err
 		}
 		n += len(more)
+		faultpoint.Pass("kp13")
 	}
 	if n == 0 {
 		return errors.New("committing a transaction without records")
@@ -144,6 +151,7 @@ func (f *firstError) promise(r *kgo.Record, err error) {
 	if err != nil {
 		f.once.Do(func() { f.err = fmt.Errorf("producing to %s/%d: %w", r.Topic, r.Partition, err) })
 	}
+	faultpoint.Pass("kp11")
 	f.pending.Done()
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"harveststream/internal/faultpoint"
 	"harveststream/internal/kafka"
 	"harveststream/pkg/harvest"
 	"harveststream/pkg/schema"
@@ -249,6 +250,7 @@ func (e *engine) fetch(a *answer) {
 		if r != nil {
 			r.faults = r.enc.Faults()
 		}
+		faultpoint.Pass("kp08")
 		return err
 	})
 }

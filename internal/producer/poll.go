@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"harveststream/internal/faultpoint"
 	"harveststream/internal/kafka"
 	"harveststream/pkg/harvest"
 	"harveststream/pkg/schema"
@@ -212,6 +213,7 @@ func (s *stream) advance(a *answer, lookback time.Duration) {
 		s.ck.Backfill = &kafka.Backfill{Floor: a.res.Floor}
 		s.ck.Cursor = later(s.ck.Cursor, a.res.Floor.Add(-lookback))
 	}
+	faultpoint.Pass("kp16")
 	b := s.ck.Backfill
 	if a.page.Next != "" && pagesAfter(a.page).link == nil {
 		b.Link, b.Page = a.page.Next, 0

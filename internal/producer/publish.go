@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"harveststream/internal/faultpoint"
 	"harveststream/internal/kafka"
 	"harveststream/pkg/schema"
 
@@ -59,6 +60,7 @@ func (e *engine) publish(changes []change, progress func(), touched ...*stream) 
 	if err := e.commit(records); err != nil {
 		return err
 	}
+	faultpoint.Pass("kp15")
 	for i := range changes {
 		e.remember(&changes[i], records[i])
 	}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"harveststream/internal/faultpoint"
 	"harveststream/internal/kafka"
 	"harveststream/internal/ops"
 	"harveststream/pkg/harvest"
@@ -60,7 +61,7 @@ func New(cfg Config, deps Deps) (*Producer, error) {
 	var err error
 	p.client, err = harvest.New(harvest.Config{
 		BaseURL: cfg.BaseURL, Token: cfg.APIKey.Reveal(), Account: cfg.AccountID, UserAgent: userAgent(deps.Version, cfg.Contact),
-		Limit: cfg.RateLimit, Transport: deps.Transport, Log: deps.Log, Jitter: deps.Jitter,
+		Limit: cfg.RateLimit, Transport: faultpoint.Transport(deps.Transport), Log: deps.Log, Jitter: deps.Jitter,
 		Observe: func(a harvest.Attempt) { p.metrics.attempts.WithLabelValues(strconv.Itoa(a.Status)).Inc() },
 	})
 	if err != nil {
@@ -204,6 +205,7 @@ func (p *Producer) incarnation(ctx context.Context, plan func(*engine)) error {
 	if lost := new(fatalError); errors.As(err, &lost) && lost.writer {
 		return err // the writer is spent: nothing more can be said under its name
 	}
+	faultpoint.Pass("kp19")
 	if off := e.flush(true, e.heartbeat(true)); err == nil {
 		err = off
 	}

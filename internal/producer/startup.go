@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"harveststream/internal/faultpoint"
 	"harveststream/internal/kafka"
 	"harveststream/internal/ops"
 	"harveststream/pkg/harvest"
@@ -141,6 +142,7 @@ func (p *Producer) schemas(ctx context.Context, e *engine) error {
 		case err != nil:
 			return fmt.Errorf("registering the schema of %s at SCHEMA_REGISTRY_URL: %w", s.topic, err)
 		}
+		faultpoint.Pass("kp09")
 	}
 	return nil
 }
@@ -204,6 +206,7 @@ func (p *Producer) indexes(ctx context.Context, cl *kgo.Client, opts []kgo.Opt, 
 	began, n := time.Now(), 0
 	err = kafka.ReadTo(ctx, opts, targets, func(rec *kgo.Record) error {
 		n++
+		faultpoint.Pass("kp04")
 		return read[rec.Topic].add(ctx, rec)
 	})
 	if err != nil {

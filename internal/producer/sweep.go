@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"harveststream/internal/faultpoint"
 	"harveststream/pkg/harvest"
 	"harveststream/pkg/schema"
 )
@@ -71,6 +72,7 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 	if len(missing) == 0 || e.cfg.Deletes == deletesOff {
 		return nil
 	}
+	faultpoint.Pass("kp17")
 	if err := e.readMe(t); err != nil {
 		return err
 	}
@@ -330,6 +332,7 @@ func (s *stream) parentOf(x *entry) int64 {
 // entomb publishes the tombstones of keys confirmed gone, together with those of their children (P7), and looks for what else their
 // owner takes along.
 func (e *engine) entomb(s *stream, gone []int64, why cause, unexplained int) error {
+	faultpoint.Pass("kp18")
 	if e.allowDeletes < 0 { // those a person allowed are answered for
 		s.countDeleted(time.Now(), unexplained)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"harveststream/internal/faultpoint"
 	"harveststream/internal/ops"
 )
 
@@ -60,7 +61,7 @@ func (c commands) load() (Config, Deps, error) {
 	for _, name := range ops.Unknown[Config](c.env.Environ, c.env.Dotenv, "SINK_", "KAFKA_", "SCHEMA_REGISTRY_") {
 		log.Warn("variable is not known, most likely misspelt", "name", name)
 	}
-	return cfg, Deps{Log: log, Stdout: c.env.Stdout}, nil
+	return cfg, Deps{Log: log, Stdout: c.env.Stdout, Hook: faultpoint.Hook}, nil
 }
 
 func (c commands) logger(level, format string) (*slog.Logger, error) {
