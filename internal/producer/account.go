@@ -164,5 +164,13 @@ func (e *engine) applyModules() {
 	}
 }
 
+// surely is a moment that is past by the server's clock and by ours: what is noted as done then is not noted for the future.
+func (e *engine) surely(now time.Time) time.Time {
+	if server := e.serverTime(now); server.Before(now) {
+		return server
+	}
+	return now
+}
+
 // serverTime is the server's clock at one of our moments, by the latest answer.
 func (e *engine) serverTime(t time.Time) time.Time { return t.Add(e.account.drift) }

@@ -58,7 +58,7 @@ func (s *stream) queuedLater(p pending) bool {
 // rotate reads the children of every parent in the mirror, in order of their ids, from where the round stands.
 func (e *engine) rotate(t *task, s *stream) error {
 	if s.ck.Round.Done || s.ck.Round.Began.IsZero() {
-		s.ck.Round.Began, s.ck.Round.Last, s.ck.Round.Done = e.serverTime(time.Now()), 0, false
+		s.ck.Round.Began, s.ck.Round.Last, s.ck.Round.Done = e.surely(time.Now()), 0, false
 	}
 	var parents []int64
 	s.parent.index.all(func(x *entry) {

@@ -47,6 +47,9 @@ func (e *engine) take(s *stream, a *answer, how sight) (taken, error) {
 		old := s.index.get(rec.ID)
 		c := change{s: s, id: rec.ID, rec: rec, cause: how.cause, req: uint32(a.res.Number), now: a.res.Now,
 			stamp: stampOf(rec.Updated, a.res.Now.UnixMilli())}
+		if rec.Updated == 0 && old != nil { // dated by a clock: where that goes back, requests tell the order
+			c.stamp = max(c.stamp, old.stamp)
+		}
 		switch {
 		case old != nil && !old.gone() && how.walk[old.req]:
 			out.repeated++

@@ -35,6 +35,7 @@ func instant(t time.Time) string { return t.UTC().Truncate(time.Second).Format("
 // walked is what a walk over the pages of a list amounted to.
 type walked struct {
 	floor     time.Time // the server's clock when the first page was computed, at most (P4)
+	now       time.Time // and as it told it
 	published int
 	rows      int
 	clean     bool // nothing can have slipped from page to page (P6)
@@ -48,7 +49,7 @@ func (e *engine) walk(t *task, s *stream, first harvest.Request, how sight) (wal
 	if err != nil {
 		return w, err
 	}
-	w.floor = a.res.Floor
+	w.floor, w.now = a.res.Floor, a.res.Now
 	start, incoming, met := a.page.TotalEntries, 0, 0
 	rest := pagesAfter(a.page)
 	seen, limit := map[string]bool{}, a.page.TotalPages*2+10
@@ -140,7 +141,7 @@ func (e *engine) poll(t *task, s *stream) error {
 	if w.published > 0 {
 		e.log.Info("published changes", "stream", s.Name, "records", w.published)
 	}
-	return e.publish(nil, func() { s.ck.Cursor = later(s.ck.Cursor, w.floor.Add(-e.cfg.Lookback)) }, s)
+	return e.publish(nil, func() { e.moveCursor(s, w) }, s)
 }
 
 // pollObject reads the stream that is one object.
@@ -153,6 +154,18 @@ func (e *engine) pollObject(t *task, s *stream) error {
 		s.ck.Cursor = later(s.ck.Cursor, a.res.Floor.Add(-e.cfg.Lookback))
 	}})
 	return err
+}
+
+// moveCursor moves a stream's cursor behind a complete walk (P4). One that lies ahead of all clocks was set when they were wrong:
+// nobody can tell what it has passed over since, so the stream is swept.
+func (e *engine) moveCursor(s *stream, w walked) {
+	next := w.floor.Add(-e.cfg.Lookback)
+	if !s.ck.Cursor.After(later(w.now, time.Now())) {
+		s.ck.Cursor = later(s.ck.Cursor, next)
+		return
+	}
+	e.log.Error("the cursor is in the future, set by a clock that was wrong: asking from now on, and sweeping", "stream", s.Name, "cursor", s.ck.Cursor)
+	s.ck.Cursor, s.sweepDue = next, true
 }
 
 // later keeps a cursor from going back when the server's clock does.

@@ -158,25 +158,24 @@ func (e *engine) sweepIfDue(s *stream, now time.Time) {
 	if s.reading() || s.Read != schema.Changes {
 		return
 	}
-	server := e.serverTime(now)
+	now = e.surely(now)
 	switch {
-	case s.sweepDue || server.Sub(s.ck.Swept) >= e.cfg.SweepInterval:
+	case s.sweepDue || now.Sub(s.ck.Swept) >= e.cfg.SweepInterval:
 		e.task(s, "sweep", background, func(t *task, s *stream) error { return e.sweep(t, everything) })
-	case s.Dates != "" && server.Sub(s.ck.Recent) >= e.cfg.RecentSweepInterval:
+	case s.Dates != "" && now.Sub(s.ck.Recent) >= e.cfg.RecentSweepInterval:
 		e.task(s, "sweep", background, e.sweepRecent)
 	}
 }
 
 func (e *engine) sweepRecent(t *task, s *stream) error {
-	now := e.serverTime(time.Now())
-	s.ck.Recent = now
-	return e.sweep(t, window{from: today(now) - recentDays, to: farFuture})
+	s.ck.Recent = e.surely(time.Now())
+	return e.sweep(t, window{from: today(s.ck.Recent) - recentDays, to: farFuture})
 }
 
 func (e *engine) rotateIfDue(s *stream, now time.Time) {
 	if s.ck.Round.Began.IsZero() { // the first reading of all lists, by their parents' seq, is the first round
 		if len(s.queue) == 0 && !s.busy["children"] && !s.parent.reading() && s.blocked == nil {
-			s.ck.Round, s.dirty = kafka.Round{Began: e.serverTime(now), Done: true}, true
+			s.ck.Round, s.dirty = kafka.Round{Began: e.surely(now), Done: true}, true
 		}
 		return
 	}
@@ -184,8 +183,7 @@ func (e *engine) rotateIfDue(s *stream, now time.Time) {
 	if s.whole {
 		every = fullRefreshEvery
 	}
-	server := e.serverTime(now)
-	if s.ck.Round.Done && server.Sub(s.ck.Round.Began) < every || s.parent.reading() {
+	if s.ck.Round.Done && e.surely(now).Sub(s.ck.Round.Began) < every || s.parent.reading() {
 		return
 	}
 	e.task(s, "rotate", background, e.rotate)

@@ -17,7 +17,8 @@ const (
 
 // clock tells the server's time (P4). Each Date, less the monotonic time since the clock was made, is a guess at the
 // server's time then. The earliest guess of the last hour or two is a lower bound for all machines behind the name,
-// does not care for steps of the local clock, and stands in where a Date is missing or absurd.
+// does not care for steps of the local clock, and stands in where a Date is missing or absurd. A Date ahead of the local
+// clock proves nothing: one of the two is wrong, and a bound that is too low costs requests, one that is too high changes.
 type clock struct {
 	log   *slog.Logger
 	start time.Time // local, with its monotonic reading
@@ -56,10 +57,15 @@ func (c *clock) read(date string, began time.Time) (floor, now time.Time) {
 	if !usable {
 		c.warn("the server's Date is missing or more than two days off the local clock")
 	}
-	if known := c.known(); !known.IsZero() && known.Add(elapsed).Before(now) {
+	floor = now
+	if known := c.known(); !known.IsZero() && known.Add(elapsed).Before(floor) {
 		floor = known.Add(elapsed)
-	} else {
-		floor = now
+	}
+	if local.Before(floor) {
+		if ahead := floor.Sub(local); ahead > dateSpread {
+			c.warn("the server's clock is ahead of this machine's: changes are asked for again from as far back", "by", ahead)
+		}
+		floor = local
 	}
 	return floor.Add(-took - dateStep).UTC(), now.UTC()
 }

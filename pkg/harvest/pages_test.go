@@ -179,6 +179,24 @@ func TestClock(t *testing.T) {
 	})
 }
 
+// TestClockAhead: a Date ahead of the local clock bounds nothing, whether all of them are or some, at first or later.
+func TestClockAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := harvest.NewClock(slogTo(t))
+		for i := range 200 {
+			time.Sleep(5 * time.Minute)
+			ahead := []time.Duration{5 * time.Hour, 47 * time.Hour, 0, 80 * time.Hour}[(i/7)%4]
+			floor, now := c.Read(time.Now().Add(ahead).UTC().Format(http.TimeFormat), time.Now())
+			if floor.After(time.Now().Add(-time.Second)) {
+				t.Errorf("Date is %v ahead: floor %v after the local clock", ahead, floor.Sub(time.Now()))
+			}
+			if late := time.Until(now) - ahead; ahead < 48*time.Hour && late != 0 {
+				t.Errorf("Date is %v ahead, now %v more", ahead, late)
+			}
+		}
+	})
+}
+
 func TestClockBlind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := harvest.NewClock(slogTo(t))
