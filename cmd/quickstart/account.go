@@ -14,8 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"harveststream/internal/ops"
 	"harveststream/internal/producer"
 	"harveststream/pkg/harvest"
@@ -190,7 +188,7 @@ func (c *census) count(ctx context.Context, st *schema.Stream) (int, error) {
 	}
 	var total int
 	err := c.client.Do(ctx, harvest.Request{Path: st.Path, Query: query}, func(r *harvest.Response) error {
-		page, err := harvest.ReadPage(r.Body, st.List, func(dec *jsontext.Decoder) error { return dec.SkipValue() })
+		page, err := harvest.ReadPage(r.Body, st.List, harvest.Skip)
 		total = page.TotalEntries
 		return err
 	})

@@ -12,8 +12,6 @@ import (
 	"harveststream/internal/kafka"
 	"harveststream/pkg/harvest"
 	"harveststream/pkg/schema"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // engine owns all state of a running producer: streams, indexes, checkpoints, the queue of requests. One goroutine runs it (loop);
@@ -230,16 +228,16 @@ func (e *engine) fetch(a *answer) {
 			r.enc.Reset()
 			r.recs = r.recs[:0]
 		}
-		item := func(dec *jsontext.Decoder) error {
+		item := func(b []byte) (int, error) {
 			r.recs = append(r.recs, schema.Record{})
-			return r.enc.Decode(dec, a.call.parent, &r.recs[len(r.recs)-1])
+			return r.enc.Decode(b, a.call.parent, &r.recs[len(r.recs)-1])
 		}
 		var err error
 		switch a.call.shape {
 		case list:
 			a.page, err = harvest.ReadPage(res.Body, a.call.stream.List, item)
 		case count:
-			a.page, err = harvest.ReadPage(res.Body, a.call.stream.List, skip)
+			a.page, err = harvest.ReadPage(res.Body, a.call.stream.List, harvest.Skip)
 		case object:
 			err = harvest.ReadObject(res.Body, item)
 		}
@@ -254,8 +252,6 @@ func (e *engine) fetch(a *answer) {
 		return err
 	})
 }
-
-func skip(dec *jsontext.Decoder) error { return dec.SkipValue() }
 
 // shutdown ends every task and waits for the workers, so that nothing of this incarnation runs on.
 func (e *engine) shutdown() {

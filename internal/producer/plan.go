@@ -79,7 +79,7 @@ func (p *Producer) totals(ctx context.Context) (map[string]int, error) {
 			q.Set("updated_since", instant(a))
 		}
 		err := p.client.Do(ctx, harvest.Request{Path: s.Path, Query: q}, func(r *harvest.Response) error {
-			page, err := harvest.ReadPage(r.Body, s.List, skip)
+			page, err := harvest.ReadPage(r.Body, s.List, harvest.Skip)
 			out[s.Name] = page.TotalEntries
 			return err
 		})

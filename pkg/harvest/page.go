@@ -24,35 +24,49 @@ type Page struct {
 
 const maxDepth = 64 // of an envelope's unknown members
 
-// ReadPage reads one page whose rows are in the member named list. For each row it calls item with the decoder before
-// the row's object, and item must read exactly that. The envelope must be as documented, names exact and none twice;
-// whatever follows, precedes or contradicts it refuses the page. Rows come before the envelope's end, so what item
-// did with them counts only when ReadPage returns nil.
-func ReadPage(body []byte, list string, item func(*jsontext.Decoder) error) (Page, error) {
+// Item reads the object that b begins with and returns its length, or an error. It answers for the grammar of exactly these bytes;
+// what follows them is not its business.
+type Item func(b []byte) (n int, err error)
+
+// ReadPage reads one page whose rows are in the member named list, each by item. The envelope must be as documented, names exact and
+// none twice; whatever follows, precedes or contradicts it refuses the page. Rows come before the envelope's end, so what item did with
+// them counts only when ReadPage returns nil.
+func ReadPage(body []byte, list string, item Item) (Page, error) {
 	dec, err := open(body)
 	if err != nil {
 		return Page{}, err
 	}
-	p := pageReader{dec: dec, list: list, item: item, seen: map[string]bool{}}
+	p := pageReader{body: body, dec: dec, list: list, item: item, seen: map[string]bool{}}
 	if err := p.members(p.member); err != nil {
-		return Page{}, at(dec, err)
+		return Page{}, p.where(err)
 	}
 	if err := p.check(); err != nil {
 		return Page{}, err
 	}
-	return p.page, closed(dec)
+	return p.page, p.where(closed(p.dec))
 }
 
-// ReadObject reads an answer that is one object; item gets the decoder before it and must read exactly that.
-func ReadObject(body []byte, item func(*jsontext.Decoder) error) error {
-	dec, err := open(body)
+// ReadObject reads an answer that is one object, by item.
+func ReadObject(body []byte, item Item) error {
+	if _, err := open(body); err != nil {
+		return err
+	}
+	start := skipSpace(body, 0)
+	n, err := item(body[start:])
 	if err != nil {
 		return err
 	}
-	if err := item(dec); err != nil {
-		return at(dec, err)
+	if end := skipSpace(body, start+n); end < len(body) || n == 0 {
+		return fmt.Errorf("goes on after its object, at byte %d", end)
 	}
-	return closed(dec)
+	return nil
+}
+
+// Skip is the Item that reads an object and nothing of it.
+func Skip(b []byte) (int, error) {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowInvalidUTF8(true))
+	err := dec.SkipValue()
+	return int(dec.InputOffset()), err
 }
 
 // open returns a decoder before the object a body is. Invalid UTF-8 passes: it is a value's matter (P14), names twice
@@ -83,27 +97,32 @@ func closed(dec *jsontext.Decoder) error {
 	case errors.Is(err, io.EOF) && dec.StackDepth() == 0:
 		return nil
 	case err == nil || dec.StackDepth() == 0:
-		return fmt.Errorf("goes on after its object, at byte %d", dec.InputOffset())
+		return errors.New("goes on after its object")
 	}
 	return err
 }
 
-// at adds where in the body something was wrong, unless the decoder's own error says so.
-func at(dec *jsontext.Decoder, err error) error {
-	if _, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return err
-	}
-	return fmt.Errorf("%w, before byte %d", err, dec.InputOffset())
-}
-
-// pageReader reads an envelope.
+// pageReader reads an envelope. The rows are not the decoder's: it stops before them and goes on behind them (rows).
 type pageReader struct {
+	body     []byte
 	dec      *jsontext.Decoder
+	base     int // where in the body the decoder's byte 0 is
 	list     string
-	item     func(*jsontext.Decoder) error
+	item     Item
 	page     Page
 	nextPage int
 	seen     map[string]bool // members the envelope has
+}
+
+// where adds where in the body something was wrong.
+func (p *pageReader) where(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, says := errors.AsType[*jsontext.SyntacticError](err); says && p.base == 0 {
+		return err
+	}
+	return fmt.Errorf("%w, before byte %d", err, p.base+int(p.dec.InputOffset()))
 }
 
 // members reads an object's members; member gets each name with the decoder before the value.
@@ -128,6 +147,9 @@ func (p *pageReader) members(member func(name string) error) error {
 var known = []string{"per_page", "total_pages", "total_entries", "next_page", "previous_page", "page", "links"}
 
 func (p *pageReader) member(name string) error {
+	if p.seen[name] { // the decoder forgets them at the rows
+		return fmt.Errorf("duplicate object member name %q", name)
+	}
 	p.seen[name] = true
 	switch name {
 	case p.list:
@@ -150,6 +172,8 @@ func (p *pageReader) member(name string) error {
 	return p.unknown(name)
 }
 
+// rows reads the list: between its rows there is nothing but commas. Where anything else stands the decoder goes on, finds the end of
+// the list, or says what is wrong.
 func (p *pageReader) rows() error {
 	if kind := p.dec.PeekKind(); kind != jsontext.KindBeginArray {
 		return p.wrong(p.list, "an array")
@@ -157,20 +181,60 @@ func (p *pageReader) rows() error {
 	if _, err := p.dec.ReadToken(); err != nil {
 		return err
 	}
-	depth := p.dec.StackDepth()
-	for ; p.dec.PeekKind() != jsontext.KindEndArray; p.page.Items++ {
-		if p.dec.PeekKind() != jsontext.KindBeginObject {
-			return fmt.Errorf("%s, row %d: %w", p.list, p.page.Items, p.wrong("the row", "an object"))
+	end := p.base + int(p.dec.InputOffset())
+	for {
+		start := skipSpace(p.body, end)
+		if p.page.Items > 0 {
+			if start == len(p.body) || p.body[start] != ',' {
+				break
+			}
+			start = skipSpace(p.body, start+1)
 		}
-		if err := p.item(p.dec); err != nil {
+		if start == len(p.body) || p.body[start] != '{' {
+			break
+		}
+		n, err := p.item(p.body[start:])
+		if err == nil && (n <= 0 || n > len(p.body)-start) {
+			err = errors.New("its reader did not read it")
+		}
+		if err != nil {
+			p.base = start - int(p.dec.InputOffset())
 			return fmt.Errorf("%s, row %d: %w", p.list, p.page.Items, err)
 		}
-		if _, n := p.dec.StackIndex(depth); p.dec.StackDepth() != depth || n != int64(p.page.Items)+1 {
-			return fmt.Errorf("%s, row %d: its reader did not read exactly one row", p.list, p.page.Items)
-		}
+		end = start + n
+		p.page.Items++
+	}
+	if err := p.resume(end); err != nil {
+		return err
+	}
+	if kind := p.dec.PeekKind(); kind != jsontext.KindEndArray {
+		return fmt.Errorf("%s, row %d: %w", p.list, p.page.Items, p.wrong("the row", "an object"))
 	}
 	_, err := p.dec.ReadToken()
 	return err
+}
+
+// resume makes the decoder go on at a byte of the list, behind a row if there was one.
+func (p *pageReader) resume(at int) error {
+	before, tokens := "{"+strconv.Quote(p.list)+":[", 3
+	if p.page.Items > 0 {
+		before, tokens = before+"{}", 5
+	}
+	p.base = at - len(before)
+	p.dec.Reset(io.MultiReader(strings.NewReader(before), bytes.NewReader(p.body[at:])), jsontext.AllowInvalidUTF8(true))
+	for range tokens {
+		if _, err := p.dec.ReadToken(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
 }
 
 func (p *pageReader) number(name string, into *int) error {

@@ -7,12 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"harveststream/pkg/harvest"
 )
 
-func skip(_ *harvest.Response, dec *jsontext.Decoder) error { return dec.SkipValue() }
+func skip(_ *harvest.Response, b []byte) (int, error) { return harvest.Skip(b) }
 
 func quote(text string) string {
 	b, _ := json.Marshal(text)
@@ -43,10 +41,10 @@ func envelope(replace map[string]string) string {
 
 func read(body string) (harvest.Page, []string, error) {
 	var rows []string
-	page, err := harvest.ReadPage([]byte(body), "users", func(dec *jsontext.Decoder) error {
-		value, err := dec.ReadValue()
-		rows = append(rows, string(value))
-		return err
+	page, err := harvest.ReadPage([]byte(body), "users", func(b []byte) (int, error) {
+		n, err := harvest.Skip(b)
+		rows = append(rows, string(b[:n]))
+		return n, err
 	})
 	return page, rows, err
 }
@@ -164,13 +162,11 @@ func TestCutPage(t *testing.T) {
 func TestItemErrors(t *testing.T) {
 	t.Parallel()
 	oops := errors.New("oops")
-	for name, item := range map[string]func(*jsontext.Decoder) error{
-		"own error":    func(*jsontext.Decoder) error { return oops },
-		"reads none":   func(*jsontext.Decoder) error { return nil },
-		"reads a part": func(dec *jsontext.Decoder) error { _, err := dec.ReadToken(); return err },
-		"reads two": func(dec *jsontext.Decoder) error {
-			return errors.Join(dec.SkipValue(), dec.SkipValue())
-		},
+	for name, item := range map[string]harvest.Item{
+		"own error":      func([]byte) (int, error) { return 0, oops },
+		"reads none":     func([]byte) (int, error) { return 0, nil },
+		"reads a part":   func([]byte) (int, error) { return 1, nil },
+		"reads too much": func(b []byte) (int, error) { n, err := harvest.Skip(b); return n + 2, err },
 	} {
 		_, err := harvest.ReadPage([]byte(page), "users", item)
 		if err == nil || name == "own error" && !errors.Is(err, oops) {
@@ -182,10 +178,10 @@ func TestItemErrors(t *testing.T) {
 func TestReadObject(t *testing.T) {
 	t.Parallel()
 	var got string
-	take := func(dec *jsontext.Decoder) error {
-		value, err := dec.ReadValue()
-		got = string(value)
-		return err
+	take := func(b []byte) (int, error) {
+		n, err := harvest.Skip(b)
+		got = string(b[:n])
+		return n, err
 	}
 	if err := harvest.ReadObject([]byte(" {\"id\":1}\n"), take); err != nil || got != `{"id":1}` {
 		t.Errorf("%q, %v", got, err)
@@ -195,7 +191,7 @@ func TestReadObject(t *testing.T) {
 			t.Errorf("accepted %q", body)
 		}
 	}
-	if err := harvest.ReadObject([]byte("{}"), func(*jsontext.Decoder) error { return nil }); err == nil {
+	if err := harvest.ReadObject([]byte("{}"), func([]byte) (int, error) { return 0, nil }); err == nil {
 		t.Error("accepted an item that reads nothing")
 	}
 }

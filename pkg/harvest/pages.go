@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Pages reads a list from its first page to its last by links.next (P6): one request after the other, each yielded
@@ -13,14 +11,14 @@ import (
 // calls it again, with another Response.Number. An error ends the walk. Links met before, more pages than the first
 // one promised twice over, and fewer rows than both its totals refuse the walk with a *BodyError.
 func (c *Client) Pages(
-	ctx context.Context, req Request, list string, item func(*Response, *jsontext.Decoder) error,
+	ctx context.Context, req Request, list string, item func(*Response, []byte) (int, error),
 ) iter.Seq2[Page, error] {
 	return func(yield func(Page, error) bool) {
 		w := walk{path: req.Path, seen: map[string]bool{}}
 		for {
 			var page Page
 			err := c.Do(ctx, req, func(resp *Response) (err error) {
-				page, err = ReadPage(resp.Body, list, func(dec *jsontext.Decoder) error { return item(resp, dec) })
+				page, err = ReadPage(resp.Body, list, func(b []byte) (int, error) { return item(resp, b) })
 				return err
 			})
 			if err == nil {

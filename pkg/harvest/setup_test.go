@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"go.uber.org/goleak"
 
 	"harveststream/pkg/harvest"
@@ -86,9 +85,9 @@ func (b *bundle) users(ctx context.Context) (int, error) {
 	rows := 0
 	err := b.Do(ctx, harvest.Request{Path: "users"}, func(r *harvest.Response) error {
 		rows = 0
-		_, err := harvest.ReadPage(r.Body, "users", func(dec *jsontext.Decoder) error {
+		_, err := harvest.ReadPage(r.Body, "users", func(b []byte) (int, error) {
 			rows++
-			return dec.SkipValue()
+			return harvest.Skip(b)
 		})
 		return err
 	})

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -29,8 +30,8 @@ func (e *AnswerError) Unwrap() error { return e.Err }
 
 // Encoder turns the JSON objects of one stream and account into records. It keeps its buffers and is not for concurrent use.
 //
-// jsontext reads each object whole and so checks its grammar; one walk over those bytes then notes where each field's value stands
-// (scan), and one over the fields, in the schema's order, encodes them (encode).
+// One walk over the bytes checks their grammar and notes where each field's value stands (scan), and one over the fields, in the
+// schema's order, encodes them (encode).
 type Encoder struct {
 	stream  *Stream
 	account int64
@@ -61,35 +62,43 @@ func (e *Encoder) Reset() {
 	e.faults = e.faults[:0]
 }
 
-// Decode reads exactly one object, of a child stream under the given parent. The decoder must allow duplicate names and invalid
-// UTF-8: both are looked at here. Only what is no object of the stream at all is refused, with an *AnswerError: no usable id, a
-// member twice, nesting or arrays beyond all measure. What merely does not fit its field goes to extra (P14).
-func (e *Encoder) Decode(dec *jsontext.Decoder, parent int64, rec *Record) error {
+// Decode reads the object that b begins with, of a child stream under the given parent, and returns where it ends; what follows is
+// not looked at. Only what is no object of the stream at all is refused, with an *AnswerError: what is not JSON, no usable id, a member
+// twice, nesting or arrays beyond all measure. What merely does not fit its field goes to extra (P14).
+func (e *Encoder) Decode(b []byte, parent int64, rec *Record) (n int, err error) {
 	*rec = Record{Day: NoDay, Parent: parent, Owner: parent}
-	raw, err := dec.ReadValue()
-	if err != nil {
-		return &AnswerError{Stream: e.stream.Name, Reason: "reading JSON", Err: err}
-	}
-	if raw[0] != '{' || len(raw) > maxObject {
-		return &AnswerError{Stream: e.stream.Name, Reason: "not an object"}
+	i := skipSpace(b, 0)
+	if len(b) > maxObject || at(b, i) != '{' {
+		return 0, &AnswerError{Stream: e.stream.Name, Reason: "not an object"}
 	}
 	e.rec = rec
 	e.begin(e.top)
-	_, reason := e.scan(e.top, e.top.root, raw, 0, maxDepth)
+	n, reason := e.scan(e.top, e.top.root, b, i, maxDepth)
 	start := len(e.arena)
 	if reason == "" {
-		reason = e.encode(raw)
+		reason = e.encode(b[:n])
 	}
 	if reason != "" {
 		e.arena = e.arena[:start]
-		return &AnswerError{Stream: e.stream.Name, ID: max(rec.ID, 0), Reason: reason}
+		return 0, e.refuse(b, max(rec.ID, 0), reason)
 	}
 	rec.Body = e.arena[start:len(e.arena):len(e.arena)]
-	return nil
+	return n, nil
+}
+
+// refuse makes the error for an object; where its JSON is wrong, a reader that is good at saying so says where.
+func (e *Encoder) refuse(b []byte, id int64, reason string) error {
+	refusal := &AnswerError{Stream: e.stream.Name, ID: id, Reason: reason}
+	if reason == reasonJSON {
+		dec := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+		_, refusal.Err = dec.ReadValue()
+	}
+	return refusal
 }
 
 // Reasons of an AnswerError.
 const (
+	reasonJSON      = "reading JSON"
 	reasonDepth     = "nested too deep"
 	reasonElements  = "array of too many elements"
 	reasonDuplicate = "a member comes twice"
@@ -112,44 +121,54 @@ func (e *Encoder) scan(o *object, n *node, b []byte, i, depth int) (end int, rea
 	}
 	e.number++
 	number := e.number
-	i, more := begin(b, i)
-	if !more {
-		return i + 1, ""
-	}
+	i, more := begin(b, i, '}')
 	link := &n.first
 	for more {
-		index, length := n.find(b[i:], *link)
-		start := afterColon(b, i+length)
+		index, nameEnd := n.find(b, i, *link)
+		start := afterColon(b, nameEnd)
+		if start <= 0 {
+			return 0, reasonJSON
+		}
 		if index == len(n.members) {
-			if end = valueEnd(b, start, depth-1); end == 0 {
-				return 0, reasonDepth
+			if end = valueEnd(b, start, depth-1); end <= 0 {
+				return 0, reasonOf(end)
 			}
-			e.unknown(o, n, nameText(b[i:i+length]), b[start:end])
-			i, more = next(b, end)
-			continue
+			e.unknown(o, n, nameText(b[i:nameEnd]), b[start:end])
+		} else {
+			*link = index
+			m := &n.members[index]
+			link = &m.next
+			if m.seen == number {
+				return 0, reasonDuplicate
+			}
+			m.seen = number
+			if end, reason = e.member(o, n, m, b, start, depth-1); reason != "" {
+				return 0, reason
+			}
 		}
-		*link = index
-		m := &n.members[index]
-		link = &m.next
-		if m.seen == number {
-			return 0, reasonDuplicate
-		}
-		m.seen = number
-		if end, reason = e.member(o, n, m, b, start, depth-1); reason != "" {
-			return 0, reason
-		}
-		i, more = next(b, end)
+		i, more = next(b, end, '}')
+	}
+	if i <= 0 {
+		return 0, reasonJSON
 	}
 	return i, ""
 }
 
+// reasonOf says why a value has no end.
+func reasonOf(end int) string {
+	if end == tooDeep {
+		return reasonDepth
+	}
+	return reasonJSON
+}
+
 // member notes a known member's value, which begins at b[start].
 func (e *Encoder) member(o *object, n *node, m *member, b []byte, start, depth int) (end int, reason string) {
-	if m.node != nil && b[start] == '{' {
+	if m.node != nil && at(b, start) == '{' {
 		return e.scan(o, m.node, b, start, depth)
 	}
-	if end = valueEnd(b, start, depth); end == 0 {
-		return 0, reasonDepth
+	if end = valueEnd(b, start, depth); end <= 0 {
+		return 0, reasonOf(end)
 	}
 	switch {
 	case m.node == nil:

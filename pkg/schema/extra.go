@@ -98,23 +98,23 @@ func (e *Encoder) appendCanonical(dst, raw []byte) (out []byte, ok bool) {
 	switch raw[0] {
 	case '{':
 		base := len(e.entries)
-		for i, more := begin(raw, 0); more; {
+		for i, more := begin(raw, 0, '}'); more; {
 			end := stringEnd(raw, i)
 			start := afterColon(raw, end)
 			name := nameText(raw[i:end])
 			end = valueEnd(raw, start, maxDepth)
 			e.entries = append(e.entries, entry{name: name, value: raw[start:end]})
-			i, more = next(raw, end)
+			i, more = next(raw, end, '}')
 		}
 		return e.appendEntries(dst, nil, base)
 	case '[':
 		dst = append(dst, '[')
-		for i, more := begin(raw, 0); more; {
+		for i, more := begin(raw, 0, ']'); more; {
 			end := valueEnd(raw, i, maxDepth)
 			if dst, ok = e.appendCanonical(dst, raw[i:end]); !ok {
 				return dst, false
 			}
-			if i, more = next(raw, end); more {
+			if i, more = next(raw, end, ']'); more {
 				dst = append(dst, ',')
 			}
 		}

@@ -67,6 +67,36 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// FuzzGrammar: Decode takes the same bytes for one JSON object as the general reader does, and of the same length. Whatever is wrong
+// with an object besides its grammar (no id, names twice, nesting) is left aside.
+func FuzzGrammar(f *testing.F) {
+	for _, text := range []string{`{"id":1}`, `{"id":1} x`, `{ "id" :	1 ,
+"a":[ ] , "b" : [1 , -0.5e+7,"\ud800\"" , true,false , null, {}]}`, `{"id":1,}`, `{"id":01}`, `{"id":1,"a":-}`, `{"id":1,"a":1.}`, `{"id":1,"a":1e}`, `{"id":1,"a":tru}`,
+		`{"id":1,"a":"\x"}`, `{"id":1,"a":"\u12g4"}`, "{\"id\":1,\"a\":\"\x1f\"}", "{\"id\":1,\"a\":\"\xff\"}", "{\"id\":1\x00}", "{\f\"id\":1}", `{"id":1,"user":{"id":[}}`, `{"id":1,"a":[1 2]}`, `{"id" 1}`, `{"id":1`, `{id:1}`,
+		`{"id":1,"a":[1,]}`, `{"id":1,"user":{,}}`, `{"id":1,"a":"`, `{"id":1,"a":"\`, `{"id":1,"a":"\u00`, `{"id":1,"a":nullx}`, `{"id":1,"a":1x}`, `{"id":1,"a"`, `{"id":1,"a":`, `{"id":1,"line_items":[{"id":2},{"id":]}`} {
+		f.Add([]byte(text))
+	}
+	for _, st := range schema.All() {
+		f.Add(sample(f, st.Name))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dec := newDecoder(text)
+		value, want := dec.ReadValue()
+		for _, name := range []string{"time_entries", "invoices"} {
+			e := schema.NewEncoder(stream(t, name), account, schema.Omit{})
+			var rec schema.Record
+			n, err := e.Decode(text, 0, &rec)
+			var refused *schema.AnswerError
+			switch {
+			case err == nil && (want != nil || int64(n) != dec.InputOffset()):
+				t.Fatalf("%q: %d bytes taken; the general reader: %q, %v", text, n, value, want)
+			case errors.As(err, &refused) && refused.Reason == "reading JSON" && (want == nil || refused.Err == nil):
+				t.Fatalf("%q: %v; the general reader: %q", text, err, value)
+			}
+		}
+	})
+}
+
 // FuzzReadRecord: of any bytes, ReadRecord, JSON and Skip all make an error or none does, and a second library agrees with what is
 // accepted.
 func FuzzReadRecord(f *testing.F) {

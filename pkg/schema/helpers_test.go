@@ -51,7 +51,7 @@ func decode(tb testing.TB, st *schema.Stream, object string) (schema.Record, []s
 func tryDecode(st *schema.Stream, object string) (schema.Record, []schema.Fault, error) {
 	e := schema.NewEncoder(st, account, schema.Omit{})
 	var rec schema.Record
-	err := e.Decode(newDecoder([]byte(object)), parentOf(st), &rec)
+	_, err := e.Decode([]byte(object), parentOf(st), &rec)
 	return rec, e.Faults(), err
 }
 

@@ -123,17 +123,20 @@ func (n *node) enter(name string, m member) int {
 	return i
 }
 
-// find returns the index of the member whose quoted name begins at b, len(members) for an unknown one, and the name's end. guess
+// find returns the index of the member whose quoted name begins at b[i], len(members) for an unknown one, and the name's end. guess
 // is the member that is likely: Harvest's objects have their members in one order.
-func (n *node) find(b []byte, guess int) (index, end int) {
+func (n *node) find(b []byte, i, guess int) (index, end int) {
 	if guess < len(n.members) {
-		if q := n.members[guess].quoted; len(b) >= len(q) && string(b[:len(q)]) == q {
-			return guess, len(q)
+		q := n.members[guess].quoted
+		if end = i + len(q); end <= len(b) && string(b[i:end]) == q {
+			return guess, end
 		}
 	}
-	end = stringEnd(b, 0)
-	if i, ok := n.byName[string(nameText(b[:end]))]; ok {
-		return i, end
+	if end = stringEnd(b, i); end <= 0 {
+		return len(n.members), end
+	}
+	if index, ok := n.byName[string(nameText(b[i:end]))]; ok {
+		return index, end
 	}
 	return len(n.members), end
 }

@@ -191,7 +191,7 @@ func (e *Encoder) array(dst []byte, f *field, b []byte, at span) (out []byte, ha
 	e.elements = e.elements[:0]
 	var sum uint64
 	count := 0
-	for i, more := begin(b, i); more; count++ {
+	for i, more := begin(b, i, ']'); more; count++ {
 		end := valueEnd(b, i, maxDepth)
 		if count == maxElements {
 			return dst, 0, "", reasonElements
@@ -201,7 +201,7 @@ func (e *Encoder) array(dst []byte, f *field, b []byte, at span) (out []byte, ha
 			return dst, 0, fault, reason
 		}
 		sum += mix(h, elementSalt)
-		i, more = next(b, end)
+		i, more = next(b, end, ']')
 	}
 	if e.misfits {
 		e.top.stray(f.at, f.key, b[at.start:at.end])
