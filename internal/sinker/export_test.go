@@ -1,6 +1,7 @@
 package sinker
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -54,6 +55,16 @@ func (r *RowEncoder) Append(dst, body []byte, id, account, seq int64) ([]byte, e
 	return r.e.appendRow(dst, body, rowMeta{id: id, account: account, seq: seq, deleted: noTime})
 }
 
+// LongWay is the same encoder without appendPlain.
+func (r *RowEncoder) LongWay() *RowEncoder {
+	p := *r.e.plan
+	p.steps = slices.Clone(p.steps)
+	for i := range p.steps {
+		p.steps[i].plain = false
+	}
+	return &RowEncoder{newEncoder(&p)}
+}
+
 // Kids is the size of the rows for child tables.
 func (r *RowEncoder) Kids() (n int) {
 	for _, k := range r.e.kids {
@@ -62,8 +73,9 @@ func (r *RowEncoder) Kids() (n int) {
 	return n
 }
 
-// AppendNumeric and AppendDecimalText encode decimals.
+// AppendPlain takes the values that most have. AppendNumeric and AppendDecimalText encode decimals.
 var (
+	AppendPlain       = appendPlain
 	AppendNumeric     = appendNumeric
 	AppendDecimalText = appendDecimalText
 )

@@ -12,7 +12,7 @@ import (
 )
 
 // appendItems appends an array of records as jsonb to the row, and its items as rows to the child table (design §6).
-func (e *encoder) appendItems(dst []byte, cur *schema.Cursor, s *step, m rowMeta) ([]byte, error) {
+func (e *encoder) appendItems(dst []byte, cur *schema.Cursor, s *step, m *rowMeta) ([]byte, error) {
 	at := len(dst)
 	dst = append(dst, 0, 0, 0, 0, 1, '[')
 	items := cur.Array()
@@ -34,7 +34,7 @@ func (e *encoder) appendItems(dst []byte, cur *schema.Cursor, s *step, m rowMeta
 }
 
 // appendItem appends one item twice: its JSON to dst, its row to the child table. The bytes are walked once for each.
-func (e *encoder) appendItem(dst []byte, cur *schema.Cursor, p *itemPlan, m rowMeta, ordinal int64) ([]byte, error) {
+func (e *encoder) appendItem(dst []byte, cur *schema.Cursor, p *itemPlan, m *rowMeta, ordinal int64) ([]byte, error) {
 	again := *cur
 	dst = append(dst, '{')
 	begin := len(dst)
@@ -65,7 +65,7 @@ func removeComma(dst []byte, begin int) []byte {
 	return append(dst[:begin], dst[begin+1:]...)
 }
 
-func (e *encoder) childRow(dst []byte, cur *schema.Cursor, p *itemPlan, m rowMeta, ordinal int64) ([]byte, error) {
+func (e *encoder) childRow(dst []byte, cur *schema.Cursor, p *itemPlan, m *rowMeta, ordinal int64) ([]byte, error) {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(p.columns)))
 	dst = appendLong(dst, m.id)
 	dst = appendLong(dst, m.account)

@@ -30,10 +30,12 @@ const (
 )
 
 type step struct {
-	field *schema.Field
-	kind  schema.Kind
-	place place
-	items *itemPlan // an array of records that has a child table
+	kind   schema.Kind
+	place  place
+	plain  bool // a column whose value appendPlain may know
+	column int  // its place among the plan's, where it has one
+	field  *schema.Field
+	items  *itemPlan // an array of records that has a child table
 }
 
 // itemPlan says how the items of one array become rows of a child table.
@@ -65,6 +67,7 @@ func newPlan(t *table, writer *schema.Schema) (*plan, error) {
 			}
 		}
 		if s.place == toColumn || s.place == toID || s.place == toAccount {
+			s.column, s.plain = len(p.columns), s.place == toColumn && f.NullFirst() && f.Kind <= schema.Timestamp
 			p.columns = append(p.columns, f.Name)
 		}
 		p.steps = append(p.steps, s)

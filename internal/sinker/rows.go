@@ -78,32 +78,30 @@ func (e *encoder) appendRow(dst, body []byte, m rowMeta) ([]byte, error) {
 }
 
 func (e *encoder) row(dst, body []byte, m rowMeta) ([]byte, error) {
-	cur := schema.NewCursor(body)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(e.plan.columns)))
 	e.unknown, e.lift, e.extraText, e.observed = e.unknown[:0], false, nil, noTime
+	at := 0
 	for i := range e.plan.steps {
 		s := &e.plan.steps[i]
-		var err error
-		if s.place == toColumn {
-			var null bool
-			switch null, err = cur.Null(s.field); {
-			case err != nil:
-			case null:
+		if s.plain && at < len(body) {
+			if body[at] == 0 {
 				dst = appendNull(dst)
-			case s.kind == schema.Items:
-				dst, err = e.appendItems(dst, &cur, s, m)
-			default:
-				dst, err = appendValue(dst, &cur, s.kind)
+				at++
+				continue
 			}
-		} else {
-			dst, err = e.special(dst, &cur, s, &m)
+			if out, n := appendPlain(dst, body[at:], s.kind); n > 0 {
+				dst = out
+				at += n
+				continue
+			}
 		}
-		if err != nil {
+		var err error
+		if dst, at, err = e.field(dst, body, at, s, &m); err != nil {
 			return dst, fmt.Errorf("field %s: %w", s.field.Name, err)
 		}
 	}
-	if err := cur.Done(); err != nil {
-		return dst, err
+	if cur := schema.CursorAt(body, at); at != len(body) {
+		return dst, cur.Done()
 	}
 	for range e.plan.absent {
 		dst = appendNull(dst)
@@ -117,6 +115,26 @@ func (e *encoder) row(dst, body []byte, m rowMeta) ([]byte, error) {
 		dst = appendMoment(dst, m.deleted)
 	}
 	return dst, nil
+}
+
+// field reads any field, from at on, and returns where the next begins.
+func (e *encoder) field(dst, body []byte, at int, s *step, m *rowMeta) ([]byte, int, error) {
+	cur := schema.CursorAt(body, at)
+	if s.place != toColumn {
+		dst, err := e.special(dst, &cur, s, m)
+		return dst, cur.Offset(), err
+	}
+	null, err := cur.Null(s.field)
+	switch {
+	case err != nil:
+	case null:
+		dst = appendNull(dst)
+	case s.kind == schema.Items:
+		dst, err = e.appendItems(dst, &cur, s, m)
+	default:
+		dst, err = appendValue(dst, &cur, s.kind)
+	}
+	return dst, cur.Offset(), err
 }
 
 // special reads a field that is more than a column of its own.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"flag"
+	"fmt"
 	"math/big"
 	"math/rand/v2"
 	"os"
@@ -174,7 +175,60 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// FuzzRows: hostile bytes never panic, never make rows larger than they warrant.
+// TestPlain: what appendPlain takes becomes the same field as by the long way, and it takes what most values are.
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	st := stream(t, "time_entries")
+	enc, err := sinker.NewRowEncoder(st, st.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long, r := enc.LongWay(), rand.New(rand.NewPCG(12, 13))
+	for i := range 20_000 {
+		full := randomRow(r, st.Schema)
+		full["id"], full["account_id"], full["_seq"] = int64(1), int64(2), int64(3)
+		full["user_id"] = int64(r.Uint64()) >> r.IntN(64)
+		full["hours"] = new(big.Rat).SetFrac64(r.Int64N(2e10)-1e10, pow10(r.IntN(10)))
+		full["billable_rate"] = new(big.Rat).SetFrac64(r.Int64N(2e6)-1e6, pow10(r.IntN(6)))
+		body := encode(nil, st.Schema, full)
+		got, err := enc.Append(nil, body, 1, 2, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := long.Append(nil, body, 1, 2, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("row %d, %v: %x, by the long way %x", i, full, got, want)
+		}
+	}
+	for _, f := range []string{"user_id", "hours", "notes", "is_locked", "spent_date", "created_at"} {
+		field := &st.Schema.Fields[st.Schema.Field(f)]
+		usual := encodeValue([]byte{2}, field, timeEntry(st, 77)[f])
+		if _, n := sinker.AppendPlain(nil, append(usual, make([]byte, 8)...), field.Kind); n != len(usual) {
+			t.Errorf("%s: %d of %d bytes were taken", f, n, len(usual))
+		}
+	}
+	const day, last = -719162, 2932896 // of the years 0001 and 9999
+	for kind, beyond := range map[schema.Kind][2]int64{schema.Date: {day - 1, last + 1}, schema.Timestamp: {day*864e5 - 1, (last + 1) * 864e5}} {
+		for _, v := range beyond {
+			if _, n := sinker.AppendPlain(nil, append(binary.AppendVarint([]byte{2}, v), make([]byte, 8)...), kind); n > 0 {
+				t.Errorf("%s %d was taken", kind, v)
+			}
+		}
+	}
+}
+
+func pow10(n int) int64 {
+	p := int64(1)
+	for range n {
+		p *= 10
+	}
+	return p
+}
+
+// FuzzRows: hostile bytes never panic, never make rows larger than they warrant, and are the same row by either way.
 func FuzzRows(f *testing.F) {
 	r := rand.New(rand.NewPCG(10, 11))
 	streams := schema.All()
@@ -183,12 +237,13 @@ func FuzzRows(f *testing.F) {
 		full["id"], full["account_id"], full["_seq"] = int64(1), int64(2), int64(3)
 		f.Add(uint8(i), encode(nil, st.Schema, full))
 	}
-	encoders := make([]*sinker.RowEncoder, len(streams))
+	encoders, long := make([]*sinker.RowEncoder, len(streams)), make([]*sinker.RowEncoder, len(streams))
 	for i, st := range streams {
 		var err error
 		if encoders[i], err = sinker.NewRowEncoder(st, st.Schema); err != nil {
 			f.Fatal(err)
 		}
+		long[i] = encoders[i].LongWay()
 	}
 	f.Fuzz(func(t *testing.T, n uint8, body []byte) {
 		i := int(n) % len(streams)
@@ -198,6 +253,10 @@ func FuzzRows(f *testing.F) {
 		}
 		if err != nil && len(dst) > 0 {
 			t.Errorf("a failed row left %d bytes", len(dst))
+		}
+		again, errAgain := long[i].Append(nil, body, 1, 2, 3)
+		if !bytes.Equal(dst, again) || fmt.Sprint(err) != fmt.Sprint(errAgain) {
+			t.Errorf("%x (%v), by the long way %x (%v)", dst, err, again, errAgain)
 		}
 	})
 }

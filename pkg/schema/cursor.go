@@ -25,6 +25,9 @@ type Cursor struct {
 // NewCursor returns a cursor at the value's beginning.
 func NewCursor(value []byte) Cursor { return Cursor{b: value} }
 
+// CursorAt returns a cursor that has read the value up to offset.
+func CursorAt(value []byte, offset int) Cursor { return Cursor{b: value, i: offset} }
+
 // Offset returns the number of bytes read.
 func (c *Cursor) Offset() int { return c.i }
 
@@ -135,6 +138,9 @@ func (c *Cursor) Timestamp() (int64, error) {
 
 // Null reads which branch of a field's union follows; a field without null has none to read.
 func (c *Cursor) Null(f *Field) (bool, error) { return c.isNull(f.null) }
+
+// NullFirst reports whether null is the first branch of the field's union, as it is in all schemas of ours.
+func (f *Field) NullFirst() bool { return f.null == 0 }
 
 func (c *Cursor) isNull(null int) (bool, error) {
 	if null < 0 {
