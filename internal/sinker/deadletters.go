@@ -22,7 +22,7 @@ type deadLetter struct {
 }
 
 // setAside writes dead letters, inside the transaction that passes over their records. One that is there already (a replay) is not
-// written again.
+// written again; another record in its place (of a topic made anew) is.
 func setAside(ctx context.Context, conn *pgx.Conn, namespace string, letters []deadLetter, now time.Time) error {
 	for _, d := range letters {
 		var id *int
@@ -30,9 +30,10 @@ func setAside(ctx context.Context, conn *pgx.Conn, namespace string, letters []d
 			id = &n
 		}
 		table := quote(namespace, tableDeadLetters)
-		_, err := conn.Exec(ctx, `INSERT INTO `+table+` ("topic", "partition", "offset", "schema_id", "key", "value", "reason", "at")
-SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT FROM `+table+` WHERE "topic" = $1 AND "partition" = $2 AND "offset" = $3)`,
-			d.rec.Topic, d.rec.Partition, d.rec.Offset, id, d.rec.Key, d.rec.Value, printable(d.reason), now)
+		_, err := conn.Exec(ctx, `INSERT INTO `+table+` ("topic", "partition", "offset", "schema_id", "key", "value", "reason", "at", "headers")
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE NOT EXISTS (SELECT FROM `+table+` WHERE "topic" = $1 AND "partition" = $2 AND "offset" = $3
+  AND "key" IS NOT DISTINCT FROM $5 AND "value" IS NOT DISTINCT FROM $6)`,
+			d.rec.Topic, d.rec.Partition, d.rec.Offset, id, d.rec.Key, d.rec.Value, printable(d.reason), now, headersOf(d.rec))
 		if err != nil {
 			return fmt.Errorf("setting aside offset %d of %s/%d: %w", d.rec.Offset, d.rec.Topic, d.rec.Partition, err)
 		}
@@ -40,10 +41,19 @@ SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT FROM `+table+` WH
 	return nil
 }
 
-// printable is a reason as PostgreSQL takes it and people read it.
-func printable(reason string) string {
-	reason = strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), string(utf8.RuneError))
-	return reason[:min(len(reason), 2000)]
+// headersOf are a record's headers as they are kept.
+func headersOf(rec *kgo.Record) map[string]string {
+	kept := make(map[string]string, len(rec.Headers))
+	for _, h := range rec.Headers {
+		kept[printable(h.Key)] = printable(string(h.Value))
+	}
+	return kept
+}
+
+// printable is text as PostgreSQL takes it and people read it.
+func printable(text string) string {
+	text = strings.ReplaceAll(text[:min(len(text), 2000)], "\x00", "")
+	return strings.ToValidUTF8(text, string(utf8.RuneError))
 }
 
 // Limits beyond which dead letters are no accident but a systemic failure (S5).

@@ -2,9 +2,11 @@ package sinker_test
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -123,6 +125,98 @@ func TestConstraint(t *testing.T) {
 	}
 	if n := one[int](w, "SELECT count(*) FROM harvest._dead_letters"); n != 0 {
 		t.Errorf("%d dead letters left", n)
+	}
+}
+
+// TestReplayDelete: a delete that was set aside is applied later, by the rank in its headers. A table of an earlier version, which kept no
+// headers, is widened; what it has of deletes says that it cannot be applied (S5).
+func TestReplayDelete(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[string]string{"hard": "0 2", "soft": "1 2"} {
+		w := newWorld(t, "SINK_DELETE_MODE="+mode)
+		w.topics(1, "tasks")
+		tasks := stream(t, "tasks")
+		w.drain()
+		w.sql("ALTER TABLE harvest._dead_letters DROP headers")
+		w.publish(version{stream: tasks, id: 1, row: row{"name": "one"}})
+		w.drain()
+		w.sql(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'kept' USING ERRCODE = '23503'; END $$;
+CREATE TRIGGER refuse BEFORE DELETE OR UPDATE ON harvest.tasks FOR EACH ROW EXECUTE FUNCTION refuse()`)
+		w.publish(version{stream: tasks, id: 1})
+		w.drain()
+		if n := one[int](w, "SELECT count(*) FROM harvest._dead_letters WHERE value IS NULL AND headers ->> 'harvest-seq' = '2'"); n != 1 {
+			t.Fatalf("%s: %d dead letters", mode, n)
+		}
+		if err := sinker.ReplayDeadLetters(t.Context(), w.cfg, w.deps, 0); ops.ExitCode(err) != ops.ExitData {
+			t.Errorf("%s: a replay that is refused again: %v", mode, err)
+		}
+		w.sql("DROP TRIGGER refuse ON harvest.tasks")
+		if err := sinker.ReplayDeadLetters(t.Context(), w.cfg, w.deps, 0); err != nil {
+			t.Errorf("%s: %v", mode, err)
+		}
+		if got := one[string](w, "SELECT (SELECT count(*) FROM harvest.tasks) || ' ' || (SELECT seq FROM harvest._deleted)"); got != want {
+			t.Errorf("%s: rows and the remembered rank are %s, not %s", mode, got, want)
+		}
+		if mode == "soft" && !one[bool](w, "SELECT _deleted_at = $1 FROM harvest.tasks", observed.Add(2*time.Second)) {
+			t.Error("the row is not marked with the moment of its delete")
+		}
+		w.sql(`INSERT INTO harvest._dead_letters (topic, partition, "offset", key, reason, at) VALUES ('harvest.tasks', 0, 9, $1, 'old', now())`, schema.AppendKey(nil, 1, 1, account))
+		var out bytes.Buffer
+		deps := w.deps
+		deps.Stdout = &out
+		if err := sinker.ReplayDeadLetters(t.Context(), w.cfg, deps, 0); ops.ExitCode(err) != ops.ExitData || !strings.Contains(out.String(), "without its rank") {
+			t.Errorf("%s: a delete of an earlier version: %v: %s", mode, err, out.String())
+		}
+	}
+}
+
+// TestOtherLetter: what another record left at the same coordinates does not hide a record of a topic made anew (S5).
+func TestOtherLetter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.drain()
+	w.sql(`INSERT INTO harvest._dead_letters (topic, partition, "offset", key, value, reason, at) VALUES ('harvest.tasks', 0, 0, 'k', 'v', 'of the old topic', now())`)
+	v := version{stream: stream(t, "tasks"), id: 1, row: row{}}
+	rec := w.record(&v)
+	rec.Value = []byte("spoilt")
+	w.produce(kgo.TryCommit, rec)
+	w.drain()
+	if n := one[int](w, "SELECT count(*) FROM harvest._dead_letters WHERE value = 'spoilt'"); n != 1 {
+		t.Errorf("%d dead letters of the record", n)
+	}
+}
+
+// TestReplayBesideService: a dead letter is applied after the transaction that is under way, not into it: a row and its items are of one
+// version (S3, S5).
+func TestReplayBesideService(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "invoices")
+	invoices := stream(t, "invoices")
+	w.drain()
+	w.sql("ALTER TABLE harvest.invoices ADD CHECK (subject <> 'refused')")
+	w.publish(version{stream: invoices, id: 1, row: row{"subject": "refused", "line_items": []row{{"id": int64(1)}}}})
+	w.drain()
+	w.sql("ALTER TABLE harvest.invoices DROP CONSTRAINT invoices_subject_check")
+	w.publish(version{stream: invoices, id: 1, row: row{"subject": "newer", "line_items": []row{{"id": int64(2)}}}})
+	replayed := make(chan error, 1)
+	deps := w.deps
+	deps.Hook = func(at string) error {
+		if at == "ks05" {
+			go func() { replayed <- sinker.ReplayDeadLetters(context.Background(), w.cfg, w.deps, 0) }()
+			w.eventually("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) OR NOT granted AND locktype = 'transactionid'")
+		}
+		return nil
+	}
+	if err := sinker.Drain(t.Context(), w.cfg, deps, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-replayed; err != nil {
+		t.Fatal(err)
+	}
+	if got := one[string](w, "SELECT subject || i.id FROM harvest.invoices t JOIN harvest.invoice_line_items i ON i.invoice_id = t.id"); got != "newer2" {
+		t.Errorf("the row and its item are %s", got)
 	}
 }
 

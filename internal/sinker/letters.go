@@ -26,6 +26,7 @@ type storedLetter struct {
 	key, value []byte
 	reason     string
 	at         time.Time
+	headers    map[string]string // read by replay alone: the other commands do with a table that has no such column yet
 }
 
 const letterColumns = `"id", "topic", "partition", "offset", "schema_id", "key", "value", "reason", "at"`
@@ -113,12 +114,13 @@ func ReplayDeadLetters(ctx context.Context, cfg Config, deps Deps, id int64) err
 	defer s.close()
 	var letters []storedLetter
 	err = s.db.use(ctx, func(conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT `+letterColumns+` FROM `+quote(cfg.Schema, tableDeadLetters)+` WHERE $1 = 0 OR "id" = $1 ORDER BY "id"`, id)
+		rows, err := conn.Query(ctx, `SELECT `+letterColumns+`, "headers" FROM `+quote(cfg.Schema, tableDeadLetters)+` WHERE $1 = 0 OR "id" = $1 ORDER BY "id"`, id)
 		if err != nil {
 			return err
 		}
-		var l storedLetter
-		_, err = pgx.ForEachRow(rows, l.fields(), func() error { letters = append(letters, l); return nil })
+		letters, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l storedLetter, err error) {
+			return l, row.Scan(append(l.fields(), &l.headers)...)
+		})
 		return err
 	})
 	if err != nil {
@@ -142,21 +144,14 @@ func ReplayDeadLetters(ctx context.Context, cfg Config, deps Deps, id int64) err
 	return nil
 }
 
-// replay applies one. The record's rank is in its value; a delete's was in a header, which is not kept.
+// replay applies one, when nobody else writes its partition's rows: their ranks are compared, their items replaced.
 func (s *sink) replay(ctx context.Context, l *storedLetter) error {
 	t := s.byTopic(l.topic)
 	if t == nil {
 		return errors.New("its stream is not selected")
 	}
-	if l.value == nil {
-		return errors.New("a delete without its rank cannot be applied; rebuild the stream")
-	}
-	e := entry{rec: &kgo.Record{Topic: l.topic, Partition: l.partition, Offset: l.offset, Key: l.key, Value: l.value}}
-	var err error
-	if _, e.id, e.account, err = schema.ParseKey(l.key); err != nil {
-		return err
-	}
-	if e.schemaID, e.body, err = schema.SplitHeader(l.value); err != nil {
+	e, err := l.entry()
+	if err != nil {
 		return err
 	}
 	bad, err := s.writers.ready(ctx, t, []entry{e})
@@ -166,6 +161,49 @@ func (s *sink) replay(ctx context.Context, l *storedLetter) error {
 	if reason, ok := bad[l.offset]; ok {
 		return errors.New(reason)
 	}
+	if err := s.rank(ctx, t, &e); err != nil {
+		return err
+	}
+	p := s.partition(t, l.partition, 2)
+	return s.db.transact(ctx, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, `SELECT FROM `+s.offsets.ident()+` WHERE "topic" = $1 AND "partition" = $2 FOR UPDATE`, l.topic, l.partition); err != nil {
+			return fmt.Errorf("waiting for %s/%d: %w", l.topic, l.partition, err)
+		}
+		b := &batch{changes: fold(nil, []entry{e}, t.soft), deleted: map[int64]int64{e.account: e.seq}, staged: true, now: time.Now()}
+		if err := p.writer.apply(ctx, conn, b); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, `DELETE FROM `+quote(s.cfg.Schema, tableDeadLetters)+` WHERE "id" = $1`, l.id)
+		return err
+	})
+}
+
+// entry is the record as it was read from its topic. The rank of a value stands in it, too, and is taken from there.
+func (l *storedLetter) entry() (entry, error) {
+	rec := &kgo.Record{Topic: l.topic, Partition: l.partition, Offset: l.offset, Key: l.key, Value: l.value, Timestamp: l.at}
+	for name, value := range l.headers {
+		rec.Headers = append(rec.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
+	}
+	if l.value == nil {
+		if l.headers == nil {
+			return entry{}, errors.New("an earlier version set this delete aside without its rank; rebuild the stream")
+		}
+		return readEntry(rec)
+	}
+	e := entry{rec: rec}
+	var err error
+	if _, e.id, e.account, err = schema.ParseKey(l.key); err != nil {
+		return e, err
+	}
+	e.schemaID, e.body, err = schema.SplitHeader(l.value)
+	return e, err
+}
+
+// rank reads the seq that a value has; a delete's is known.
+func (s *sink) rank(ctx context.Context, t *table, e *entry) error {
+	if e.tombstone {
+		return nil
+	}
 	plan, err := s.writers.plan(ctx, t, e.schemaID)
 	if err != nil {
 		return err
@@ -174,16 +212,10 @@ func (s *sink) replay(ctx context.Context, l *storedLetter) error {
 	if err := plan.writer.ReadRecord(t.stream, e.body, &rec); err != nil {
 		return err
 	}
-	e.seq = rec.Seq
-	p := s.partition(t, l.partition, 2)
-	return s.db.transact(ctx, func(conn *pgx.Conn) error {
-		b := &batch{changes: fold(nil, []entry{e}, t.soft), deleted: map[int64]int64{e.account: e.seq}, staged: true, now: time.Now()}
-		if err := p.writer.apply(ctx, conn, b); err != nil {
-			return err
-		}
-		_, err := conn.Exec(ctx, `DELETE FROM `+quote(s.cfg.Schema, tableDeadLetters)+` WHERE "id" = $1`, l.id)
-		return err
-	})
+	if e.seq = rec.Seq; e.seq < 1 {
+		return fmt.Errorf("the value's %s is %d, no rank", columnSeq, e.seq)
+	}
+	return nil
 }
 
 // withDatabase runs a command that only reads the database.
