@@ -32,9 +32,8 @@ type Checkpoint struct {
 	// Swept is when the last complete sweep of the stream began, Recent the last one of its recent days (P12).
 	Swept  time.Time `json:"swept,omitzero"`
 	Recent time.Time `json:"recent,omitzero"`
-	// Deleted counts the unexplained deletes since the day began at DeletedSince: the brake's memory (P7).
-	Deleted      int       `json:"deleted,omitempty"`
-	DeletedSince time.Time `json:"deleted_since,omitzero"`
+	// Deletes are the unexplained deletes of the last day, the oldest first: the brake's memory (P7).
+	Deletes []Deletes `json:"deletes,omitempty"`
 	// What a person wants to know: why the stream is not read now (P11), how many missing rows a stopped sweep waits to be
 	// answered for (P7), how many parents' lists are to be read (P8).
 	Blocked string `json:"blocked,omitempty"`
@@ -53,6 +52,12 @@ type PartitionState struct {
 	Next int64 `json:"next"` // the offset after the last own record
 }
 
+// Deletes are how many rows were deleted within an hour, and when the last of them was.
+type Deletes struct {
+	At   time.Time `json:"at"`
+	Rows int       `json:"rows"`
+}
+
 // Backfill is how far a first read has come.
 type Backfill struct {
 	Floor time.Time `json:"floor"`          // the server's clock when it began, at most (P4); zero: it has not yet
@@ -68,6 +73,8 @@ type Round struct {
 	Began time.Time `json:"began,omitzero"`
 	Last  int64     `json:"last,omitempty"` // parents up to this id are done; 0 with Done
 	Done  bool      `json:"done,omitempty"`
+	// Missing are the children the pass has not met so far: its end decides about all of them together (P7).
+	Missing []int64 `json:"missing,omitempty"`
 }
 
 // Marshal returns the record's value.

@@ -1,12 +1,45 @@
 package producer
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"harveststream/internal/kafka"
+)
 
 // brakeFloor and brakeShare are P7's limits: more unexplained deletes than max(20, 2 %) of the stream within a day stop the sweep.
 const (
 	brakeFloor = 20
 	brakeShare = 50 // 1/50 = 2 %
+
+	brakeMemory = 24 * time.Hour // it slides: no day of anybody's has more
+	brakeGrain  = time.Hour      // deletes within it are remembered as one, as of the last
 )
+
+// addDeletes adds deletes to the brake's memory and forgets those of more than a day ago.
+func addDeletes(past []kafka.Deletes, now time.Time, n int) []kafka.Deletes {
+	past = slices.DeleteFunc(slices.Clone(past), func(d kafka.Deletes) bool { return now.Sub(d.At) > brakeMemory })
+	if n == 0 {
+		return past
+	}
+	if last := len(past) - 1; last >= 0 && past[last].At.Truncate(brakeGrain).Equal(now.Truncate(brakeGrain)) {
+		past[last] = kafka.Deletes{At: now, Rows: past[last].Rows + n}
+		return past
+	}
+	return append(past, kafka.Deletes{At: now, Rows: n})
+}
+
+// sumDeletes is how many deletes of the last day the brake remembers.
+func sumDeletes(past []kafka.Deletes, now time.Time) int {
+	n := 0
+	for _, d := range past {
+		if now.Sub(d.At) <= brakeMemory {
+			n += d.Rows
+		}
+	}
+	return n
+}
 
 // candidates is what a sweep concludes from, reduced to numbers (P7).
 type candidates struct {

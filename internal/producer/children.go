@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"harveststream/internal/kafka"
 	"harveststream/pkg/harvest"
 )
 
@@ -55,11 +56,21 @@ func (s *stream) queuedLater(p pending) bool {
 	return slices.ContainsFunc(s.queue[:min(len(s.queue), 64)], func(q pending) bool { return q.parent == p.parent })
 }
 
+// maxMissing is how many missing children a pass remembers in the checkpoint. More than that will hardly be for it to bury.
+const maxMissing = 200
+
 // rotate reads the children of every parent in the mirror, in order of their ids, from where the round stands.
 func (e *engine) rotate(t *task, s *stream) error {
 	if s.ck.Round.Done || s.ck.Round.Began.IsZero() {
-		s.ck.Round.Began, s.ck.Round.Last, s.ck.Round.Done = e.surely(time.Now()), 0, false
+		s.ck.Round = kafka.Round{Began: e.surely(time.Now())}
 	}
+	var missing []entry // as they were when two lists did not show them
+	for _, id := range s.ck.Round.Missing {
+		if x := s.index.get(id); x != nil && !x.gone() {
+			missing = append(missing, *x)
+		}
+	}
+	remembered := len(missing)
 	var parents []int64
 	s.parent.index.all(func(x *entry) {
 		if !x.gone() && x.id > s.ck.Round.Last {
@@ -67,7 +78,6 @@ func (e *engine) rotate(t *task, s *stream) error {
 		}
 	})
 	slices.Sort(parents)
-	var missing []entry // as they were when two lists did not show them
 	err := e.readLists(t, s, source{
 		next: func() (pending, bool) {
 			if len(parents) == 0 {
@@ -78,13 +88,18 @@ func (e *engine) rotate(t *task, s *stream) error {
 			return pending{parent: id}, true
 		},
 		done: func(p pending) {
-			if len(missing) == 0 { // a restart goes back to the first parent that misses something
+			if len(missing) == remembered { // a restart goes back to the first parent whose missing children are not
 				s.ck.Round.Last = p.parent
 			}
 		},
 		gone: func(ids []int64) error {
 			for _, id := range ids { // the brake judges the pass as a whole
 				missing = append(missing, *s.index.get(id))
+				if remembered < len(missing)-1 || remembered == maxMissing {
+					continue
+				}
+				s.ck.Round.Missing = append(s.ck.Round.Missing, id)
+				remembered++
 			}
 			return nil
 		},
@@ -92,14 +107,15 @@ func (e *engine) rotate(t *task, s *stream) error {
 	if err != nil {
 		return err
 	}
-	stops := s.stops
-	if err := e.buryUnseen(t, s, s.unseenSince(missing)); err != nil {
+	stops, unseen := s.stops, s.unseenSince(missing)
+	s.missed = len(unseen)
+	if err := e.buryUnseen(t, s, unseen); err != nil {
 		return err
 	}
 	if s.stops == stops {
 		e.answered(s)
 	}
-	return e.publish(nil, func() { s.ck.Round.Done, s.ck.Round.Last = true, 0 }, s)
+	return e.publish(nil, func() { s.ck.Round = kafka.Round{Began: s.ck.Round.Began, Done: true} }, s)
 }
 
 // buryUnseen is the end of a pass: what it missed may have come back since, so each parent is looked at once more (P7).

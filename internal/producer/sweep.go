@@ -18,7 +18,6 @@ const (
 	buriedAtOnce = 10_000              // in one transaction, which has ten seconds (P1)
 	manyDeletes  = 100                 // from here on a second list confirms instead of a GET each (P7)
 	sampleOf     = 20                  // of explained candidates one in twenty is asked for (P7)
-	brakeMemory  = 24 * time.Hour      // the brake counts a day
 	secondsInDay = int64(24 * 60 * 60) // of UTC: days are counted from 1970-01-01
 )
 
@@ -107,7 +106,7 @@ func (e *engine) administers() bool { return e.account.admin || e.cfg.Deletes ==
 
 // mayDelete asks the brake about unexplained candidates and remembers what it said.
 func (e *engine) mayDelete(s *stream, explained, others int) bool {
-	stop := conclude(candidates{unexplained: others, explained: explained, today: s.deletedToday(time.Now()), living: s.index.live,
+	stop := conclude(candidates{unexplained: others, explained: explained, today: sumDeletes(s.ck.Deletes, time.Now()), living: s.index.live,
 		allowed: e.allowDeletes, admin: e.administers(), changed: e.account.changed})
 	if stop == "" {
 		return true
@@ -334,7 +333,7 @@ func (s *stream) parentOf(x *entry) int64 {
 func (e *engine) entomb(s *stream, gone []int64, why cause, unexplained int) error {
 	faultpoint.Pass("kp18")
 	if e.allowDeletes < 0 { // those a person allowed are answered for
-		s.countDeleted(time.Now(), unexplained)
+		s.ck.Deletes = addDeletes(s.ck.Deletes, time.Now().UTC(), unexplained)
 	}
 	records := 0
 	for some := range slices.Chunk(gone, buriedAtOnce) {
@@ -369,21 +368,6 @@ func (e *engine) tombstones(s *stream, gone []int64, why cause) []change {
 		}
 	}
 	return changes
-}
-
-// deletedToday is how many unexplained deletes the brake still counts.
-func (s *stream) deletedToday(now time.Time) int {
-	if now.Sub(s.ck.DeletedSince) > brakeMemory {
-		return 0
-	}
-	return s.ck.Deleted
-}
-
-func (s *stream) countDeleted(now time.Time, n int) {
-	if now.Sub(s.ck.DeletedSince) > brakeMemory {
-		s.ck.Deleted, s.ck.DeletedSince = 0, now
-	}
-	s.ck.Deleted += n
 }
 
 // cascade looks, in every stream whose rows hang on the deleted ones, for rows that went along: explained candidates, found without a
