@@ -37,6 +37,20 @@ func (e *ShortLogError) Error() string {
 	return fmt.Sprintf("topic %s partition %d ends at offset %d and was to be read to %d", e.Topic, e.Partition, e.End, e.To)
 }
 
+// ReadError is what keeps a partition from being read, and what no waiting mends.
+type ReadError struct {
+	Topic     string
+	Partition int32
+	Err       error
+}
+
+func (e *ReadError) Error() string {
+	return fmt.Sprintf("reading %s/%d: %v", e.Topic, e.Partition, e.Err)
+}
+
+// Unwrap is the client's or the broker's error.
+func (e *ReadError) Unwrap() error { return e.Err }
+
 const (
 	quietSpell = 2 * time.Second  // nothing came: ask the broker why
 	patience   = 10 * time.Second // a partition that stands still so long is spoken of, and again after each further
@@ -50,7 +64,7 @@ const (
 // not handed over.
 //
 // An error of each ends the read and is returned. So do an offset that is gone, data loss, another topic under the same
-// name (all S2's), and a log that ends before To (*ShortLogError). Unreachable brokers are waited for until ctx ends.
+// name (all S2's; *ReadError), and a log that ends before To (*ShortLogError). Unreachable brokers are waited for until ctx ends.
 func ReadTo(ctx context.Context, opts []kgo.Opt, targets []Target, each func(*kgo.Record) error) error {
 	unpack, err := newDecompressor()
 	if err != nil {
@@ -160,7 +174,7 @@ func fatal(fetches kgo.Fetches) error {
 		remade := errors.Is(e.Err, kerr.UnknownTopicID) || errors.Is(e.Err, kerr.InconsistentTopicID)
 		passing := errors.Is(e.Err, context.DeadlineExceeded) || kerr.IsRetriable(e.Err) || kgo.IsRetryableBrokerErr(e.Err)
 		if remade || !passing {
-			return fmt.Errorf("reading %s/%d: %w", e.Topic, e.Partition, e.Err)
+			return &ReadError{e.Topic, e.Partition, e.Err}
 		}
 	}
 	return nil
@@ -201,7 +215,7 @@ func (r *reader) inspect(ctx context.Context, key partition, p *progress) error 
 	answer, next, err := r.fetch(ctx, key, p.position)
 	if err != nil {
 		if e, ok := errors.AsType[*kerr.Error](err); ok && !e.Retriable {
-			return fmt.Errorf("reading %s/%d: %w", key.topic, key.number, err)
+			return &ReadError{key.topic, key.number, err}
 		}
 		r.say(p, "cannot read, trying again", "topic", key.topic, "partition", key.number, "err", err)
 		return nil

@@ -56,10 +56,11 @@ type drain struct {
 	failed []error // topics that stopped
 }
 
+// draining is one partition: read are the records before from, to be read those before to.
 type draining struct {
-	p  *partition
-	in *intake
-	to int64
+	p        *partition
+	in       *intake
+	from, to int64
 }
 
 // plan claims all partitions of the topics there are, and notes to where each is to be read.
@@ -161,7 +162,7 @@ func (d *drain) claim(ctx context.Context, topic string, number int32, ends map[
 	if d.until.IsZero() {
 		in.stable, in.seen = to, d.at
 	}
-	d.parts = append(d.parts, &draining{p: p, in: in, to: max(to, p.next)})
+	d.parts = append(d.parts, &draining{p: p, in: in, from: p.next, to: max(to, p.next)})
 	return nil
 }
 
@@ -199,20 +200,47 @@ func (d *drain) run(ctx context.Context) error {
 // pushRows is how many records of a partition are handed over at a time.
 const pushRows = 256
 
-// read feeds the intakes. It waits while the database is behind (S7).
+// read feeds the intakes. A topic that was lost (S2) ends alone; the others are read on.
 func (d *drain) read(ctx context.Context) error {
+	for left := d.parts; len(left) > 0; {
+		err := d.readTo(ctx, left)
+		if err == nil {
+			for _, part := range left {
+				part.in.finish(part.to, nil)
+			}
+			return nil
+		}
+		topic, why := lossIn(err)
+		if why == nil {
+			return d.readError(err)
+		}
+		left = slices.DeleteFunc(slices.Clone(left), func(part *draining) bool {
+			if part.p.topic != topic {
+				return false
+			}
+			part.in.finish(0, lost(part.p.table.stream.Name, "%v", why))
+			return true
+		})
+	}
+	return nil
+}
+
+// readTo reads partitions from where they stand. It waits while the database is behind (S7).
+func (d *drain) readTo(ctx context.Context, parts []*draining) error {
 	var targets []kafka.Target
-	intakes := map[spot]*intake{}
-	for _, part := range d.parts {
-		targets = append(targets, kafka.Target{Topic: part.p.topic, Partition: part.p.number, From: part.p.next, To: part.to})
-		intakes[spot{part.p.topic, part.p.number}] = part.in
+	at := map[spot]*draining{}
+	for _, part := range parts {
+		targets = append(targets, kafka.Target{Topic: part.p.topic, Partition: part.p.number, From: part.from, To: part.to})
+		at[spot{part.p.topic, part.p.number}] = part
 	}
 	opts := append(slices.Clone(d.opts), kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(1<<20))
 	var last spot
 	var pending []*kgo.Record
 	push := func() {
 		if len(pending) > 0 {
-			intakes[last].push(pending, 0, time.Time{})
+			part := at[last]
+			part.in.push(pending, 0, time.Time{})
+			part.from = pending[len(pending)-1].Offset + 1
 			pending = pending[:0]
 			d.budget.wait(ctx, nil)
 		}
@@ -225,21 +253,27 @@ func (d *drain) read(ctx context.Context) error {
 		pending = append(pending, rec)
 		return ctx.Err()
 	})
-	if err != nil {
-		return d.readError(err)
+	if err == nil {
+		push()
 	}
-	push()
-	for _, part := range d.parts {
-		part.in.finish(part.to, nil)
-	}
-	return nil
+	return err
 }
 
-// readError tells losses (S2) from brokers that are away.
+// lossIn is the topic that an error of reading says was lost, and why (S2).
+func lossIn(err error) (string, error) {
+	if short, ok := errors.AsType[*kafka.ShortLogError](err); ok {
+		return short.Topic, short
+	}
+	if read, ok := errors.AsType[*kafka.ReadError](err); ok && isLoss(read.Err) {
+		return read.Topic, read
+	}
+	return "", nil
+}
+
+// readError gives an error of reading its exit code.
 func (d *drain) readError(err error) error {
-	var short *kafka.ShortLogError
-	if errors.As(err, &short) || isLoss(err) {
-		return ops.Fail(ops.ExitData, fmt.Errorf("%w; run `sinker rebuild` for that stream", err))
+	if kafka.Denied(err) {
+		return ops.Fail(ops.ExitPermission, fmt.Errorf("%w; the user of KAFKA_SASL_USERNAME needs Read on the topics", err))
 	}
 	return err
 }

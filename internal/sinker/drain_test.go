@@ -1,12 +1,18 @@
 package sinker_test
 
 import (
+	"cmp"
 	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"harveststream/internal/ops"
+	"harveststream/internal/sinker"
 	"harveststream/pkg/schema"
 )
 
@@ -78,5 +84,60 @@ func TestDrainHistory(t *testing.T) {
 	}
 	if age := time.Since(one[time.Time](w, "SELECT min(at_end) FROM harvest._offsets")); age > time.Minute {
 		t.Errorf("at_end is %v old", age)
+	}
+}
+
+// TestDrainLoss: a topic that is lost while a drain reads stops alone: the others are drained to their ends, and the exit code and the
+// error say which was lost (S2).
+func TestDrainLoss(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(w *world, topic string) error{
+		"records gone": func(w *world, topic string) error {
+			offs := kadm.Offsets{}
+			offs.AddOffset(topic, 0, 300, -1)
+			deleted, err := kadm.NewClient(w.cl).DeleteRecords(w.t.Context(), offs)
+			return cmp.Or(err, deleted.Error())
+		},
+		"made anew": func(w *world, topic string) error {
+			if _, err := kadm.NewClient(w.cl).DeleteTopics(w.t.Context(), topic); err != nil {
+				return err
+			}
+			w.topics(1, "clients")
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.topics(1, "clients", "tasks")
+			w.drain()
+			for _, name := range []string{"clients", "tasks"} {
+				var list []version
+				for id := range int64(600) {
+					list = append(list, version{stream: stream(t, name), id: id + 1, row: row{}})
+				}
+				w.publish(list...)
+			}
+			claimed := 0
+			deps := w.deps
+			deps.Hook = func(at string) error {
+				if at == "ks01" {
+					if claimed++; claimed == 2 { // both were looked at, neither is being read
+						return spoil(w, w.kafka.Topic("clients"))
+					}
+				}
+				return nil
+			}
+			err := sinker.Drain(t.Context(), w.cfg, deps, time.Time{})
+			if ops.ExitCode(err) != ops.ExitData || !strings.Contains(err.Error(), "sinker rebuild clients") || strings.Contains(err.Error(), "rebuild tasks") {
+				t.Errorf("exit %d: %v", ops.ExitCode(err), err)
+			}
+			if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 600 {
+				t.Errorf("the other topic has %d of 600 rows", n)
+			}
+			if n := one[int](w, "SELECT count(*) FROM harvest.clients"); n != 0 {
+				t.Errorf("%d rows of the lost topic were applied", n)
+			}
+		})
 	}
 }
