@@ -47,8 +47,9 @@ type engine struct {
 
 	changed      func() // told after every task, for the states others may look at
 	oneShot      bool
-	stages       []stage // of a one-shot command, still to begin
-	failed       error   // what keeps it from a clean exit
+	stages       []stage   // of a one-shot command, still to begin
+	asked        []string  // the streams it is about; nil: all
+	failures     []failure // what may keep it from a clean exit
 	allowDeletes int     // --allow-deletes; -1 = not given (P7)
 	dryRun       bool
 }

@@ -2,6 +2,7 @@ package producer
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"harveststream/internal/ops"
@@ -83,26 +84,54 @@ func (e *engine) sweepStages(names []string) []stage {
 					e.task(s, "rotate", background, e.rotate)
 					continue
 				}
-				e.task(s, "sweep", background, func(t *task, s *stream) error { return e.sweep(t, everything) })
+				e.task(s, "sweep", background, e.sweepWhole)
 			}
 		},
-		e.kick,
+		func(now time.Time) {
+			if !e.dryRun {
+				e.kick(now)
+			}
+		},
 	}
 }
 
-// outcome is what a one-shot command ends with.
+// sweepWhole sweeps a stream, once it has been read at all. Of one object reading it is all there is.
+func (e *engine) sweepWhole(t *task, s *stream) error {
+	if s.Read == schema.Single {
+		return e.pollObject(t, s)
+	}
+	if s.reading() && s.byChanges() && !e.dryRun {
+		if err := e.firstRead(t, s); err != nil {
+			return err
+		}
+	}
+	return e.sweep(t, everything)
+}
+
+// outcome is what a one-shot command ends with: the first trouble of a stream it was about.
 func (e *engine) outcome() error {
 	for _, s := range e.streams {
+		if !e.about(s) {
+			continue
+		}
 		if s.brakedAt > 0 && (!e.dryRun || s.stops > 0) { // a dry run tells of its own finds
-			e.fail(ops.Fail(ops.ExitData, fmt.Errorf("stream %s: %d rows are missing in Harvest and were not deleted: answer with `producer sweep %s --allow-deletes %d`",
+			e.fail(s, ops.Fail(ops.ExitData, fmt.Errorf("stream %s: %d rows are missing in Harvest and were not deleted: answer with `producer sweep %s --allow-deletes %d`",
 				s.Name, s.brakedAt, s.Name, s.brakedAt)))
 		}
 		if n := len(s.restores); n > 0 {
 			e.log.Warn("rows went back to an older version; the service publishes them once it has seen them so twice", "stream", s.Name, "rows", n)
 		}
 	}
-	return e.failed
+	for _, f := range e.failures {
+		if f.s == nil || e.about(f.s) {
+			return f.err
+		}
+	}
+	return nil
 }
+
+// about says whether a one-shot command was asked about a stream.
+func (e *engine) about(s *stream) bool { return e.asked == nil || slices.Contains(e.asked, s.Name) }
 
 // confirmNoted reads by GET what may only be published so: keys met after their tombstone (P7), and rows with a lower stamp, a lookback
 // after a sweep first saw them (P5). Child rows without a GET are shown by their parent's second list.

@@ -37,9 +37,12 @@ type change struct {
 }
 
 // publish makes the changes of one answer and the checkpoints of their streams one transaction (P2); progress is called once
-// nothing but Kafka can fail any more, to move what the checkpoints say. Without changes the checkpoints are only marked, and
+// nothing but Kafka can fail any more, to move what the checkpoints say. A dry run does neither. Without changes the checkpoints are only marked, and
 // written twice a minute. The error is fatal, except a *blockError for a record too large for its topic.
 func (e *engine) publish(changes []change, progress func(), touched ...*stream) error {
+	if e.dryRun {
+		return nil
+	}
 	if err := e.fits(changes); err != nil {
 		return err
 	}
@@ -124,6 +127,9 @@ func (e *engine) checkpoints(all bool) []*kgo.Record {
 	var records []*kgo.Record
 	now := time.Now()
 	for _, s := range e.streams {
+		if e.dryRun {
+			break
+		}
 		if !s.moved && (!s.dirty || !all && now.Sub(s.saved) < checkpointEvery) {
 			continue
 		}

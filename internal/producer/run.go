@@ -118,7 +118,7 @@ func (p *Producer) Sweep(ctx context.Context, names []string, allowDeletes int, 
 	}
 	p.command = "sweep"
 	return p.incarnations(ctx, func(e *engine) {
-		e.oneShot, e.stages, e.allowDeletes, e.dryRun = true, e.sweepStages(names), allowDeletes, dryRun
+		e.oneShot, e.stages, e.asked, e.allowDeletes, e.dryRun = true, e.sweepStages(names), names, allowDeletes, dryRun
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"harveststream/internal/kafka"
@@ -227,7 +228,7 @@ func (e *engine) ended(s *stream, kind string) func(error) {
 			e.fatal = &fatalError{err: refusedToken(err)}
 		case harvest.Unavailable(err):
 			e.log.Warn("Harvest is not available: trying again", "task", kind, "error", err)
-			e.fail(ops.Fail(ops.ExitUnavailable, err))
+			e.fail(s, ops.Fail(ops.ExitUnavailable, err))
 		case errors.As(err, &block):
 			e.block(block.stream, block.reason, ops.ExitData)
 		case s == nil:
@@ -253,7 +254,7 @@ func (e *engine) block(s *stream, reason string, code int) {
 	e.log.Error("stream blocked", "stream", s.Name, "reason", reason, "next_try", blockedEvery.String())
 	s.blocked = &blocked{reason: reason, since: time.Now(), code: code, module: e.account.off(s.Stream)}
 	e.m.blocked.WithLabelValues(s.Name).Set(1)
-	e.fail(ops.Fail(code, fmt.Errorf("stream %s is blocked: %s", s.Name, reason)))
+	e.fail(s, ops.Fail(code, fmt.Errorf("stream %s is blocked: %s", s.Name, reason)))
 	e.timers.set(time.Now().Add(blockedEvery), func(time.Time) { e.unblock(s) })
 }
 
@@ -265,9 +266,15 @@ func (e *engine) unblock(s *stream) {
 	}
 }
 
-// fail remembers the first thing that keeps a one-shot command from a clean exit.
-func (e *engine) fail(err error) {
-	if e.failed == nil {
-		e.failed = err
+// failure is what keeps a one-shot command from a clean exit, if it is about that stream; nil: the account.
+type failure struct {
+	s   *stream
+	err error
+}
+
+// fail remembers the first thing that went wrong with a stream.
+func (e *engine) fail(s *stream, err error) {
+	if !slices.ContainsFunc(e.failures, func(f failure) bool { return f.s == s }) {
+		e.failures = append(e.failures, failure{s, err})
 	}
 }
