@@ -14,8 +14,7 @@ func DDL(target Target, w io.Writer) error {
 	if err != nil {
 		return ops.Fail(ops.ExitConfig, err)
 	}
-	empty := &catalog{schemas: map[string]bool{}, tables: map[[2]string]map[string]string{}}
-	list, err := empty.missing(target.relations(tables))
+	list, err := (&catalog{}).missing(target.relations(tables))
 	if err != nil {
 		return err
 	}

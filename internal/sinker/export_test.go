@@ -1,6 +1,8 @@
 package sinker
 
 import (
+	"context"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -127,4 +129,9 @@ func Model(states map[int64]State, batch []Op, soft bool) {
 		}
 		states[c.id] = st
 	}
+}
+
+// Start tries to start by try, as long as its patience lasts.
+func Start(ctx context.Context, try func(ctx context.Context) error) error {
+	return (&sink{log: slog.New(slog.DiscardHandler)}).start(ctx, try)
 }

@@ -91,19 +91,21 @@ func (s *sink) connect(ctx context.Context) error {
 		return err
 	}
 	return s.start(ctx, func(ctx context.Context) error {
-		if err := s.admin.Ping(ctx); err != nil {
+		asked, cancel := context.WithTimeout(ctx, startPatience)
+		defer cancel()
+		if err := s.admin.Ping(asked); err != nil {
 			return fmt.Errorf("reaching KAFKA_BROKERS %s: %w", strings.Join(s.cfg.Kafka.Brokers, ","), err)
 		}
 		return nil
 	})
 }
 
-// start tries until it works, an error comes that waiting does not mend, or patience ends (69).
+// start tries until it works, an error comes that waiting does not mend, or patience ends (69). Patience is for what does not answer: a
+// try that is at work, widening a table of millions of rows, may take what it takes.
 func (s *sink) start(ctx context.Context, try func(ctx context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, startPatience)
-	defer cancel()
+	began := time.Now()
 	for wait := newBackoff(); ; {
-		err := try(limited)
+		err := try(ctx)
 		if err == nil {
 			return nil
 		}
@@ -119,11 +121,11 @@ func (s *sink) start(ctx context.Context, try func(ctx context.Context) error) e
 		if wait.first() {
 			s.log.Warn("cannot start yet, trying again", "err", err)
 		}
-		if wait.wait(limited) != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
+		if ctx.Err() == nil && time.Since(began) > startPatience {
 			return ops.Fail(ops.ExitUnavailable, err)
+		}
+		if err := wait.wait(ctx); err != nil {
+			return err
 		}
 	}
 }
@@ -135,6 +137,9 @@ func (s *sink) prepareDatabase(ctx context.Context, conn *pgx.Conn) error {
 	}
 	if err := s.deps.hook("ks10"); err != nil {
 		return err
+	}
+	if err := refreshComments(ctx, conn, s.cfg.relations(s.tables)); err != nil {
+		s.log.Warn("cannot refresh the comments on tables and columns", "err", err)
 	}
 	if err := s.writers.load(ctx, conn); err != nil {
 		return err

@@ -26,7 +26,7 @@ type childStatements struct {
 }
 
 func newStatements(t *table, namespace string) *statements {
-	stage := relation{schema: "pg_temp", name: cut("stage_"+t.name, maxName), columns: t.columns}
+	stage := relation{schema: "pg_temp", name: "stage_" + t.stream.Name, columns: t.columns} // tables of two schemas may have one name
 	ranks := quote(namespace, tableDeleted)
 	s := &statements{
 		stage:       stage,

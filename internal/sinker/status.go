@@ -66,14 +66,19 @@ FROM `+s.offsets.ident()+` AS o WHERE o."topic" = $1 ORDER BY 1`, topic, t.strea
 	return err
 }
 
-// MissingDDL prints the statements that the database lacks (S6).
+// MissingDDL prints the statements that the database lacks (S6), and those that refresh its comments.
 func MissingDDL(ctx context.Context, cfg Config, deps Deps) error {
 	return withDatabase(ctx, cfg, deps, func(s *sink, conn *pgx.Conn) error {
-		list, err := missingIn(ctx, conn, cfg.relations(s.tables))
+		relations := cfg.relations(s.tables)
+		cat, err := readCatalog(ctx, conn, schemasOf(relations))
 		if err != nil {
 			return err
 		}
-		return printStatements(deps.Stdout, list)
+		list, err := cat.missing(relations)
+		if err != nil {
+			return err
+		}
+		return printStatements(deps.Stdout, append(list, cat.reworded(relations)...))
 	})
 }
 

@@ -205,11 +205,15 @@ func (c *column) definition() string {
 
 // comments are the statements that say in the database what the schema says.
 func (r *relation) comments() []string {
-	list := []string{fmt.Sprintf("COMMENT ON TABLE %s IS %s", r.ident(), literal(r.doc))}
+	list := []string{r.comment()}
 	for i := range r.columns {
 		list = append(list, r.commentOn(&r.columns[i]))
 	}
 	return list
+}
+
+func (r *relation) comment() string {
+	return fmt.Sprintf("COMMENT ON TABLE %s IS %s", r.ident(), literal(r.doc))
 }
 
 func (r *relation) commentOn(c *column) string {

@@ -3,8 +3,9 @@ package sinker_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"harveststream/internal/ops"
@@ -188,20 +190,27 @@ func TestReplicationFile(t *testing.T) {
 	}
 }
 
+// lowRole is a login without rights, and the configuration that uses it.
+func (w *world) lowRole() (sinker.Config, string) {
+	w.t.Helper()
+	role := "low_" + strings.ToLower(rand.Text())
+	w.sql("CREATE ROLE " + role + " LOGIN")
+	w.t.Cleanup(func() { _, _ = w.db.Exec(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+	low := w.cfg
+	low.DatabaseURL = ops.Secret(strings.Replace(w.url, "user=postgres", "user="+role, 1))
+	if low.DatabaseURL.Reveal() == w.url {
+		w.t.Skip("DATABASE_URL names its user elsewhere")
+	}
+	return low, role
+}
+
 // TestLeastPrivilege: without the right to make tables the sinker says what a DBA must run, and works with what was run.
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.topics(1, "tasks")
 	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
-	role := fmt.Sprintf("low_%d", time.Now().UnixNano())
-	w.sql("CREATE ROLE " + role + " LOGIN")
-	t.Cleanup(func() { _, _ = w.db.Exec(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE "+role) })
-	low := w.cfg
-	low.DatabaseURL = ops.Secret(strings.Replace(w.url, "user=postgres", "user="+role, 1))
-	if low.DatabaseURL.Reveal() == w.url {
-		t.Skip("DATABASE_URL names its user elsewhere")
-	}
+	low, role := w.lowRole()
 	code, text := w.exitOf(low)
 	if code != ops.ExitPermission || !strings.Contains(text, "CREATE SCHEMA") || !strings.Contains(text, "ddl --missing") {
 		t.Errorf("exit %d: %s", code, text)
@@ -225,5 +234,79 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 	if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 1 {
 		t.Errorf("%d rows", n)
+	}
+}
+
+// TestComments: what the database says of tables and columns follows the schemas; where it may not, the sinker goes on, and a DBA is told
+// the statements (S6).
+func TestComments(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.drain()
+	comments := "SELECT coalesce(obj_description('harvest.tasks'::regclass, 'pg_class'), '') || '|' || col_description('harvest.tasks'::regclass, 1)"
+	want := one[string](w, comments)
+	spoil := "COMMENT ON TABLE harvest.tasks IS NULL; COMMENT ON COLUMN harvest.tasks.id IS 'of an earlier version'"
+	w.sql(spoil + "; ALTER TABLE harvest.tasks ADD own text; COMMENT ON COLUMN harvest.tasks.own IS 'mine'")
+	w.drain()
+	if got := one[string](w, comments); got != want {
+		t.Errorf("the comments are %q, not %q", got, want)
+	}
+	if got := one[string](w, "SELECT col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = 'harvest.tasks'::regclass AND attname = 'own'"); got != "mine" {
+		t.Errorf("the user's own comment is %q", got)
+	}
+	low, role := w.lowRole()
+	w.sql("GRANT USAGE ON SCHEMA harvest TO " + role + "; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA harvest TO " + role)
+	w.sql(spoil)
+	if err := sinker.Drain(t.Context(), low, w.deps, time.Time{}); err != nil {
+		t.Errorf("without the right to comment: %v", err)
+	}
+	var ddl bytes.Buffer
+	deps := w.deps
+	deps.Stdout = &ddl
+	if err := sinker.MissingDDL(t.Context(), low, deps); err != nil || strings.Count(ddl.String(), "COMMENT ON") != 2 {
+		t.Errorf("%v: a DBA is told %s", err, ddl.String())
+	}
+	w.sql(ddl.String())
+	if got := one[string](w, comments); got != want {
+		t.Errorf("after the DBA's work the comments are %q", got)
+	}
+}
+
+// TestPatience: a start gives up on what does not answer, not on what takes long (S6: a widening fills millions of rows).
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		err := sinker.Start(t.Context(), func(context.Context) error { time.Sleep(time.Hour); return nil })
+		if err != nil {
+			t.Errorf("a long try: %v", err)
+		}
+		began := time.Now()
+		err = sinker.Start(t.Context(), func(context.Context) error { return errors.New("no route to host") })
+		if ops.ExitCode(err) != ops.ExitUnavailable || time.Since(began) > time.Minute {
+			t.Errorf("nothing there: %v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// TestSameNames: two streams whose tables have one name in two schemas do not meet anywhere (custom objects, §7).
+func TestSameNames(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "replication.yaml")
+	if err := os.WriteFile(path, []byte("streams:\n  tasks:\n    object: one.things\n  clients:\n    object: two.things\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, "REPLICATION_FILE="+path)
+	w.topics(1, "tasks", "clients")
+	for range 4 { // each goes through its stage, over any connection
+		for id := range int64(20) {
+			w.publish(version{stream: stream(t, "tasks"), id: id + 1, row: row{"name": "task"}}, version{stream: stream(t, "clients"), id: id + 1, row: row{"name": "client"}})
+		}
+		w.drain()
+	}
+	if got := one[string](w, "SELECT (SELECT count(*) FROM one.things WHERE name = 'task') || ' ' || (SELECT count(*) FROM two.things WHERE name = 'client')"); got != "20 20" {
+		t.Errorf("rows: %s", got)
+	}
+	if err := sinker.Verify(t.Context(), w.cfg, w.deps, []string{"tasks", "clients"}); err != nil {
+		t.Error(err)
 	}
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,16 +15,25 @@ import (
 	"harveststream/pkg/schema"
 )
 
-// catalog is what the database has: schema, table, column, type.
+// catalog is what the database has of some schemas.
 type catalog struct {
 	schemas map[string]bool
-	tables  map[[2]string]map[string]string
+	tables  map[[2]string]*existing // by schema and name
+}
+
+// existing is a table that is there.
+type existing struct {
+	types    map[string]string // by column, as format_type spells them
+	comments map[string]string // by column; "": the table's own
+	owned    bool              // we may say what it is
 }
 
 // readCatalog reads the columns of all tables in the given schemas.
 func readCatalog(ctx context.Context, conn *pgx.Conn, schemas []string) (*catalog, error) {
-	cat := &catalog{schemas: map[string]bool{}, tables: map[[2]string]map[string]string{}}
-	rows, err := conn.Query(ctx, `SELECT n.nspname, coalesce(c.relname, ''), coalesce(a.attname, ''), coalesce(format_type(a.atttypid, a.atttypmod), '')
+	cat := &catalog{schemas: map[string]bool{}, tables: map[[2]string]*existing{}}
+	rows, err := conn.Query(ctx, `SELECT n.nspname, coalesce(c.relname, ''), coalesce(a.attname, ''), coalesce(format_type(a.atttypid, a.atttypmod), ''),
+  coalesce(obj_description(c.oid, 'pg_class'), ''), coalesce(col_description(c.oid, a.attnum), ''),
+  coalesce(c.relkind IN ('r', 'p') AND pg_has_role(c.relowner, 'USAGE'), false)
 FROM pg_namespace n
 LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -32,13 +41,17 @@ WHERE n.nspname = ANY($1)`, schemas)
 	if err != nil {
 		return nil, fmt.Errorf("reading the database's catalogue: %w", err)
 	}
-	var namespace, name, col, typ string
-	_, err = pgx.ForEachRow(rows, []any{&namespace, &name, &col, &typ}, func() error {
+	var namespace, name, col, typ, doc, colDoc string
+	var owned bool
+	_, err = pgx.ForEachRow(rows, []any{&namespace, &name, &col, &typ, &doc, &colDoc, &owned}, func() error {
 		cat.schemas[namespace] = true
-		if cat.tables[[2]string{namespace, name}] == nil {
-			cat.tables[[2]string{namespace, name}] = map[string]string{}
+		at := [2]string{namespace, name}
+		if cat.tables[at] == nil {
+			cat.tables[at] = &existing{types: map[string]string{}, comments: map[string]string{"": doc}, owned: owned}
 		}
-		cat.tables[[2]string{namespace, name}][col] = typ
+		if col != "" {
+			cat.tables[at].types[col], cat.tables[at].comments[col] = typ, colDoc
+		}
 		return nil
 	})
 	if err != nil {
@@ -74,7 +87,7 @@ func (cat *catalog) missing(relations []*relation) ([]string, error) {
 		}
 		for i := range r.columns {
 			c := &r.columns[i]
-			typ, ok := have[c.name]
+			typ, ok := have.types[c.name]
 			switch {
 			case ok && typ != formatted(c.typ):
 				wrong = append(wrong, fmt.Errorf("column %s of %s is %s, not %s", c.name, r.ident(), typ, formatted(c.typ)))
@@ -93,33 +106,95 @@ func (cat *catalog) missing(relations []*relation) ([]string, error) {
 	return list, nil
 }
 
-// ensureTables creates and widens the tables (S6). Several sinkers may do so at once: one does, the others find it done. Without the
-// right to it the error says what a DBA must run.
-func ensureTables(ctx context.Context, conn *pgx.Conn, relations []*relation, hook func(point string) error) error {
-	list, err := missingIn(ctx, conn, relations)
-	if err != nil || len(list) == 0 {
-		return err
+// reworded are the statements that refresh what the database says of tables and columns that are there.
+func (cat *catalog) reworded(relations []*relation) []string {
+	var list []string
+	for _, r := range relations {
+		have := cat.tables[[2]string{r.schema, r.name}]
+		if have == nil {
+			continue
+		}
+		if have.comments[""] != r.doc {
+			list = append(list, r.comment())
+		}
+		for i := range r.columns {
+			c := &r.columns[i]
+			if doc, ok := have.comments[c.name]; ok && doc != c.doc {
+				list = append(list, r.commentOn(c))
+			}
+		}
 	}
+	return list
+}
+
+// owned are the relations whose tables are ours to comment.
+func (cat *catalog) owned(relations []*relation) []*relation {
+	return slices.DeleteFunc(slices.Clone(relations), func(r *relation) bool {
+		have := cat.tables[[2]string{r.schema, r.name}]
+		return have == nil || !have.owned
+	})
+}
+
+// ensureTables creates and widens the tables (S6), however long that takes. Several sinkers may do so at once: one does, the others
+// wait and find it done. Without the right to it the error says what a DBA must run.
+func ensureTables(ctx context.Context, conn *pgx.Conn, relations []*relation, hook func(point string) error) error {
+	for {
+		list, err := missingIn(ctx, conn, relations)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		if done, err := makeTables(ctx, conn, relations, hook); err != nil || done {
+			return err
+		}
+		pauseFor(ctx, 200*time.Millisecond)
+	}
+}
+
+// makeTables runs what is missing, unless another sinker is at it: then it reports false. All sinkers of a database go by one lock: they
+// may share schemas.
+func makeTables(ctx context.Context, conn *pgx.Conn, relations []*relation, hook func(point string) error) (bool, error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
-		return fmt.Errorf("making tables: %w", err)
+		return false, fmt.Errorf("making tables: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", lockKey(relations[0].schema)); err != nil {
-		return fmt.Errorf("waiting for another sinker that makes tables: %w", err)
+	free := false
+	if err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", lockKey).Scan(&free); err != nil || !free {
+		return false, err
 	}
-	if list, err = missingIn(ctx, conn, relations); err != nil {
-		return err
+	list, err := missingIn(ctx, conn, relations)
+	if err != nil {
+		return false, err
 	}
 	for _, sql := range list {
 		if _, err := tx.Exec(ctx, sql); err != nil {
-			return explainDDL(err, sql, list)
+			return false, explainDDL(err, sql, list)
 		}
 	}
 	if err := hook("ks09"); err != nil {
+		return false, err
+	}
+	return true, tx.Commit(ctx)
+}
+
+// lockKey is the advisory lock of who makes tables: "harvests" as a number.
+const lockKey int64 = 0x6861727665737473
+
+// refreshComments has the database say what this version's schemas say, where the tables are ours; the others are left to a DBA.
+func refreshComments(ctx context.Context, conn *pgx.Conn, relations []*relation) error {
+	cat, err := readCatalog(ctx, conn, schemasOf(relations))
+	if err != nil {
 		return err
 	}
-	return tx.Commit(ctx)
+	list := cat.reworded(cat.owned(relations))
+	if len(list) == 0 {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, "BEGIN; SET LOCAL lock_timeout = '1s'; "+strings.Join(list, "; ")+"; COMMIT"); err != nil {
+		_, undo := conn.Exec(ctx, "ROLLBACK")
+		return errors.Join(err, undo)
+	}
+	return nil
 }
 
 func missingIn(ctx context.Context, conn *pgx.Conn, relations []*relation) ([]string, error) {
@@ -149,13 +224,6 @@ func schemasOf(relations []*relation) []string {
 		}
 	}
 	return names
-}
-
-// lockKey is the advisory lock under which one sinker at a time changes a schema's tables.
-func lockKey(namespace string) int64 {
-	h := fnv.New64a()
-	h.Write([]byte("harveststream ddl " + namespace))
-	return int64(h.Sum64())
 }
 
 // liftAll fills a new column from what extra kept of it so far, in all rows.

@@ -65,6 +65,7 @@ CREATE TABLE IF NOT EXISTS "harvest"."_dead_letters" (
   "value" bytea,
   "reason" text NOT NULL,
   "at" timestamptz NOT NULL,
+  "headers" jsonb,
   PRIMARY KEY ("id")
 );
 COMMENT ON TABLE "harvest"."_dead_letters" IS 'Records that could not be applied.';
@@ -77,6 +78,7 @@ COMMENT ON COLUMN "harvest"."_dead_letters"."key" IS 'Key as it stands on the to
 COMMENT ON COLUMN "harvest"."_dead_letters"."value" IS 'Value as it stands on the topic.';
 COMMENT ON COLUMN "harvest"."_dead_letters"."reason" IS 'Why it could not be applied.';
 COMMENT ON COLUMN "harvest"."_dead_letters"."at" IS 'When it was set aside.';
+COMMENT ON COLUMN "harvest"."_dead_letters"."headers" IS 'The record''s headers, as text; a delete''s number is in one of them. Null where an earlier version set it aside.';
 CREATE TABLE IF NOT EXISTS "harvest"."_target" (
   "one" boolean NOT NULL,
   "id" text NOT NULL,
