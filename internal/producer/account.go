@@ -47,7 +47,7 @@ func readAccount(ctx context.Context, cl *harvest.Client, id int64) (account, er
 	case harvest.IsNotFound(err):
 		return a, ops.Fail(ops.ExitConfig, fmt.Errorf("HARVEST_ACCOUNT_ID %d: the token cannot reach this account%s", id, reachable(ctx, cl)))
 	case err != nil:
-		return a, fmt.Errorf("reading the account: %w", err)
+		return a, unfit(fmt.Errorf("reading the account: %w", err))
 	}
 	err = cl.Do(ctx, harvest.Request{Path: "users/me"}, func(r *harvest.Response) error {
 		a.drift = time.Until(r.Now)
@@ -57,9 +57,27 @@ func readAccount(ctx context.Context, cl *harvest.Client, id int64) (account, er
 		return a, ops.Fail(ops.ExitConfig, fmt.Errorf("HARVEST_ACCOUNT_ID %d: the token's user has no place in this account%s", id, reachable(ctx, cl)))
 	}
 	if err != nil {
-		return a, fmt.Errorf("reading the token's user: %w", err)
+		return a, unfit(fmt.Errorf("reading the token's user: %w", err))
 	}
 	return a, nil
+}
+
+// unfit gives an answer that no waiting mends its exit code (design §7). A Harvest that is not there is not of the kind.
+func unfit(err error) error {
+	var answer *harvest.Error
+	switch {
+	case harvest.Unavailable(err):
+		return err
+	case harvest.IsUnauthorized(err):
+		return refusedToken(err)
+	case harvest.IsForbidden(err):
+		return ops.Fail(ops.ExitPermission, fmt.Errorf("HARVEST_API_KEY: %w", err))
+	case errors.As(err, &answer) && answer.Status/100 == 3:
+		return ops.Fail(ops.ExitConfig, fmt.Errorf("HARVEST_BASE_URL: %w", err))
+	case errors.As(err, &answer), errors.As(err, new(*harvest.BodyError)):
+		return ops.Fail(ops.ExitData, fmt.Errorf("HARVEST_BASE_URL does not answer as Harvest does: %w", err))
+	}
+	return err
 }
 
 // refusedToken stops the account (P11).

@@ -160,11 +160,7 @@ func (p *Producer) memory(ctx context.Context, cl *kgo.Client, opts []kgo.Opt, e
 	if err := p.indexes(ctx, cl, opts, e, last); err != nil {
 		return err
 	}
-	e.account, err = readAccount(ctx, e.client, p.cfg.AccountID)
-	switch {
-	case harvest.IsUnauthorized(err):
-		return refusedToken(err)
-	case err != nil:
+	if e.account, err = p.account(ctx); err != nil {
 		return err
 	}
 	e.applyModules()
@@ -172,6 +168,23 @@ func (p *Producer) memory(ctx context.Context, cl *kgo.Client, opts []kgo.Opt, e
 		p.warnOnce("HARVEST_API_KEY: not an administrator's token: it sees a part of the account, and nothing that vanishes is taken for deleted (P7)")
 	}
 	return nil
+}
+
+// account reads what the token is and may do. The service waits for a Harvest that is not there: another start would read all topics
+// again, to no other end.
+func (p *Producer) account(ctx context.Context) (account, error) {
+	for {
+		a, err := readAccount(ctx, p.client, p.cfg.AccountID)
+		if p.command != "run" || !harvest.Unavailable(err) {
+			return a, err
+		}
+		p.Log.Warn("Harvest is not available: waiting for it", "error", err)
+		select {
+		case <-time.After(heartbeatEvery):
+		case <-ctx.Done():
+			return a, ctx.Err()
+		}
+	}
 }
 
 // indexes rebuilds every stream's index from its topic, up to the checkpoint's offset and the high watermark asked for after
