@@ -50,7 +50,7 @@ type engine struct {
 	stages       []stage   // of a one-shot command, still to begin
 	asked        []string  // the streams it is about; nil: all
 	failures     []failure // what may keep it from a clean exit
-	allowDeletes int     // --allow-deletes; -1 = not given (P7)
+	allowDeletes int       // --allow-deletes; -1 = not given (P7)
 	dryRun       bool
 }
 
@@ -207,9 +207,13 @@ func (e *engine) lend(a *answer) {
 	s := a.call.stream
 	if n := len(s.readers); n > 0 {
 		a.reader, s.readers = s.readers[n-1], s.readers[:n-1]
-		return
+	} else {
+		a.reader = &reader{enc: schema.NewEncoder(s.Stream, e.cfg.AccountID, e.cfg.omit)}
 	}
-	a.reader = &reader{enc: schema.NewEncoder(s.Stream, e.cfg.AccountID, e.cfg.omit)}
+	a.reader.index = nil
+	if a.call.shape == list && a.call.parent == 0 && s.Get != "" { // a doubt is settled by GET (take)
+		a.reader.index = s.index
+	}
 }
 
 // release takes the reader back, once no worker uses it any more.
@@ -220,7 +224,7 @@ func (e *engine) release(a *answer) {
 	}
 }
 
-// fetch makes one request and reads its answer: the workers' whole duty. It touches no state of the engine.
+// fetch makes one request and reads its answer: the workers' whole duty. It touches no state of the engine, and of the index only known.
 func (e *engine) fetch(a *answer) {
 	a.err = e.client.Do(e.ctx, a.call.req, func(res *harvest.Response) error {
 		a.res = *res
@@ -229,10 +233,7 @@ func (e *engine) fetch(a *answer) {
 			r.enc.Reset()
 			r.recs = r.recs[:0]
 		}
-		item := func(b []byte) (int, error) {
-			r.recs = append(r.recs, schema.Record{})
-			return r.enc.Decode(b, a.call.parent, &r.recs[len(r.recs)-1])
-		}
+		item := func(b []byte) (int, error) { return r.read(b, a.call.parent) }
 		var err error
 		switch a.call.shape {
 		case list:

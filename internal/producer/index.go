@@ -3,6 +3,9 @@ package producer
 import (
 	"math"
 	"slices"
+	"sync"
+
+	"harveststream/pkg/schema"
 )
 
 // noDay marks an entry that lies in no window of dates.
@@ -18,6 +21,9 @@ type entry struct {
 	req   uint32 // number of the latest request that saw it so; 0 = read back from the topic (P5)
 	day   int32  // noDay, or days since 1970-01-01
 	flags uint8
+
+	textSize uint16 // the JSON that showed it so, if known (schema.Text, taken apart for size): the same bytes say the same again
+	textHash uint64
 }
 
 const (
@@ -28,6 +34,15 @@ const (
 func (e *entry) gone() bool    { return e.flags&flagGone != 0 }
 func (e *entry) running() bool { return e.flags&flagRunning != 0 }
 
+func (e *entry) text() schema.Text { return schema.Text{Hash: e.textHash, Size: e.textSize} }
+
+// knows notes the JSON a record was made of. A stamp must be the row's own, not the server's clock: that goes on.
+func (e *entry) knows(rec *schema.Record) {
+	if rec.Updated > 0 && rec.Updated/1000 == int64(e.stamp) {
+		e.textHash, e.textSize = rec.Text.Hash, rec.Text.Size
+	}
+}
+
 const (
 	chunkBits = 12
 	chunkSize = 1 << chunkBits
@@ -35,11 +50,15 @@ const (
 
 // index is the memory of one stream: every key ever published, tombstones included (P3). Rows lie in chunks in the order of
 // their first sight, so that pointers stay good, nothing is copied when it grows, and every walk over it has one order; a table
-// of row numbers with open addressing finds them by id. About 56 bytes a key.
+// of row numbers with open addressing finds them by id. 62 to 64 bytes a key.
+//
+// It is the engine's, whose goroutine alone writes it. Workers may ask one thing, known: so ids, texts and what leads to them
+// change under the lock.
 type index struct {
+	mu     sync.RWMutex
 	chunks [][]entry
 	n      int      // rows
-	table  []uint32 // row number + 1; 0 = free. Its length is a power of two
+	table  []uint32 // row number + 1; 0 = free
 	live   int      // rows not gone
 
 	anchor  uint32         // rows with a lower stamp are not counted by probes (P10, P12)
@@ -66,9 +85,11 @@ func (x *index) row(i uint32) *entry { return &x.chunks[i>>chunkBits][i&(chunkSi
 
 // slot returns where id is in the table, or the free place where it belongs.
 func (x *index) slot(id int64) int {
-	mask := len(x.table) - 1
-	h := uint64(id) * 0x9E3779B97F4A7C15
-	for i := int(h>>32) & mask; ; i = (i + 1) & mask {
+	h := uint64(id) * 0x9E3779B97F4A7C15 >> 32
+	for i := int(h * uint64(len(x.table)) >> 32); ; i++ {
+		if i == len(x.table) {
+			i = 0
+		}
 		if r := x.table[i]; r == 0 || x.row(r-1).id == id {
 			return i
 		}
@@ -83,8 +104,40 @@ func (x *index) get(id int64) *entry {
 	return nil
 }
 
+// known returns the JSON that a key was last seen as, if it is known. Any goroutine may ask.
+func (x *index) known(id int64) schema.Text {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if e := x.get(id); e != nil {
+		return e.text()
+	}
+	return schema.Text{}
+}
+
+// seen notes that an entry was seen again as it is, and the JSON that says so.
+func (x *index) seen(e *entry, rec *schema.Record) {
+	if e.text() == rec.Text {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e.knows(rec)
+}
+
+// recall completes a record of which a worker found only that its JSON is known; false where it is not any more.
+func (x *index) recall(rec *schema.Record) bool {
+	e := x.get(rec.ID)
+	if e == nil || e.gone() || e.text() != rec.Text {
+		return false
+	}
+	rec.Hash, rec.Updated = e.hash, int64(e.stamp)*1000
+	return true
+}
+
 // put stores what was published last for a key.
 func (x *index) put(e entry) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	s := x.slot(e.id)
 	if r := x.table[s]; r != 0 {
 		old := x.row(r - 1)
@@ -132,7 +185,7 @@ func (x *index) adopt(row uint32, from, to int64) {
 }
 
 func (x *index) grow() {
-	x.table = make([]uint32, len(x.table)*2)
+	x.table = make([]uint32, len(x.table)*4/3) // by little: a third of it is empty at most
 	for i := range uint32(x.n) {
 		x.table[x.slot(x.row(i).id)] = i + 1
 	}

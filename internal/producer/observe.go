@@ -44,6 +44,10 @@ func (e *engine) take(s *stream, a *answer, how sight) (taken, error) {
 				}
 			}
 		}
+		if rec.Body == nil && !s.index.recall(rec) {
+			s.revive(rec.ID) // another answer changed the index meanwhile: its content is needed after all
+			continue
+		}
 		old := s.index.get(rec.ID)
 		c := change{s: s, id: rec.ID, rec: rec, cause: how.cause, req: uint32(a.res.Number), now: a.res.Now,
 			stamp: stampOf(rec.Updated, a.res.Now.UnixMilli())}
@@ -98,6 +102,8 @@ func (e *engine) wanted(s *stream, old *entry, c *change, how sight) bool {
 	case create:
 		c.op = "create"
 		return true
+	case same:
+		s.index.seen(old, c.rec)
 	case update:
 		c.op = "update"
 		return !s.onlyGrew(c.rec, c.now, e.cfg.TimerResolution)

@@ -162,6 +162,7 @@ func (e *engine) remember(c *change, r *kgo.Record) {
 	next := entry{id: c.id, seq: seqOf(r), stamp: c.stamp, req: c.req, day: noDay}
 	if c.rec != nil {
 		next.hash, next.owner, next.day = c.rec.Hash, ownerOf(s, c.rec), dayOf(c.rec)
+		next.knows(c.rec)
 		if c.rec.Running {
 			next.flags = flagRunning
 		}

@@ -39,6 +39,7 @@ type Encoder struct {
 
 	rec     *Record // at hand
 	misfits bool    // something in the array at hand did not fit
+	faulty  bool    // something of the object at hand was counted as a fault
 	number  uint64  // of the JSON object at hand
 	arena   []byte  // Bodies since Reset
 	faults  []fault
@@ -71,7 +72,7 @@ func (e *Encoder) Decode(b []byte, parent int64, rec *Record) (n int, err error)
 	if len(b) > maxObject || at(b, i) != '{' {
 		return 0, &AnswerError{Stream: e.stream.Name, Reason: "not an object"}
 	}
-	e.rec = rec
+	e.rec, e.faulty = rec, false
 	e.begin(e.top)
 	n, reason := e.scan(e.top, e.top.root, b, i, maxDepth)
 	start := len(e.arena)
@@ -83,6 +84,9 @@ func (e *Encoder) Decode(b []byte, parent int64, rec *Record) (n int, err error)
 		return 0, e.refuse(b, max(rec.ID, 0), reason)
 	}
 	rec.Body = e.arena[start:len(e.arena):len(e.arena)]
+	if !e.faulty {
+		rec.Text = textOf(b[i:n])
+	}
 	return n, nil
 }
 

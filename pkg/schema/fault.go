@@ -34,6 +34,7 @@ type fault struct {
 
 // fault counts one. Beyond maxFaults of different places they are counted together.
 func (e *Encoder) fault(at *node, name []byte, reason string) {
+	e.faulty = true
 	name = name[:min(len(name), maxFaultName)]
 	for i := range e.faults {
 		f := &e.faults[i]

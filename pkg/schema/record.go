@@ -20,6 +20,8 @@ type Record struct {
 	// value; nil where the writer did not put those two last.
 	Body []byte
 
+	Text Text // Encoder: what it was read from; none where something of it did not fit its field or was unknown
+
 	Bad     int // values that went to extra because they did not fit their field (P14)
 	Unknown int // members the schema has not, which went to extra
 	Rounded int // decimals with more than nine places
