@@ -112,6 +112,31 @@ func (r *Registry) Register(ctx context.Context, subject, schema string) (int, e
 	return id, nil
 }
 
+// Check reports what Register would do, without doing anything: nothing (true), or register the schema (false), or, as an
+// error, fail because the subject's versions do not admit it.
+func (r *Registry) Check(ctx context.Context, subject, schema string) (registered bool, err error) {
+	text := sr.Schema{Schema: schema, Type: sr.TypeAvro}
+	_, err = r.client.LookupSchema(ctx, subject, text)
+	answer, refused := errors.AsType[*sr.ResponseError](err)
+	switch {
+	case err == nil:
+		return true, nil
+	case refused && answer.ErrorCode == sr.ErrSubjectNotFound.Code:
+		return false, nil
+	case !refused || answer.ErrorCode != sr.ErrSchemaNotFound.Code:
+		return false, refusal("looking for a schema under "+subject, err)
+	}
+	const latest = -1
+	fits, err := r.client.CheckCompatibility(ctx, subject, latest, text)
+	if err != nil {
+		return false, refusal("comparing a schema with those of "+subject, err)
+	}
+	if !fits.Is {
+		return false, &RegistryError{Doing: "comparing a schema with those of " + subject, Status: http.StatusConflict, Message: "it is not compatible with the latest"}
+	}
+	return false, nil
+}
+
 func (r *Registry) setLevel(ctx context.Context, subject string) error {
 	// Asked first: setting it needs a right that reading does not.
 	if r.hasLevel(ctx, subject) {

@@ -171,12 +171,6 @@ func inTime(ctx context.Context, err error) error {
 // Close lets go of the brokers at once. An open transaction stays open until the next StartWriter or its timeout.
 func (w *Writer) Close() { w.closed.Do(w.client.Close) }
 
-// Fenced reports whether the broker says that this writer's time is over: another one took the transactional id, or
-// its own transaction timed out. Which of the two, only the last sentinel can tell (P1).
-func Fenced(err error) bool {
-	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.InvalidTxnState)
-}
-
 // Denied reports whether the broker says that this user may not: no waiting mends that.
 func Denied(err error) bool {
 	for _, denied := range []error{kerr.TopicAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed, kerr.ClusterAuthorizationFailed,
@@ -221,15 +215,4 @@ func (l Limits) Option() kgo.Opt {
 	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
 		return int32(min(max(l.Of(topic), 512), math.MaxInt32/2)) // the range kgo takes
 	})
-}
-
-// TooLarge reports whether a record is over a topic's limit all by itself, before compression, as the client reckons.
-// Found before it is produced it stops its stream only, not the transaction of all (P2).
-func TooLarge(r *kgo.Record, limit int) bool {
-	const batch, record, header = 65, 6 * 5, 2 * 5 // what surrounds them at most: a varint has five bytes
-	size := batch + record + len(r.Key) + len(r.Value)
-	for _, h := range r.Headers {
-		size += header + len(h.Key) + len(h.Value)
-	}
-	return size > limit
 }

@@ -306,7 +306,7 @@ func TestSecondWriterFencesTheFirst(t *testing.T) {
 			b.t.Fatal(err)
 		}
 		two := b.start("harvest.1")
-		if err := one.Commit(b.t.Context(), b.page("users", 9, 1), nil); !kafka.Fenced(err) {
+		if err := one.Commit(b.t.Context(), b.page("users", 9, 1), nil); !errors.Is(err, kerr.ProducerFenced) && !errors.Is(err, kerr.InvalidProducerEpoch) && !errors.Is(err, kerr.InvalidTxnState) {
 			b.t.Errorf("the first writer hears %v", err)
 		}
 		if err := two.Commit(b.t.Context(), b.page("users", 2, 1), nil); err != nil {
@@ -373,52 +373,4 @@ func TestTransactionTimeout(t *testing.T) {
 		}
 		numbered(b.t, b.all("harvest.users"), 0)
 	})
-}
-
-func TestTooLargeIsNeverMoreLenientThanTheClient(t *testing.T) {
-	bubble(t, "", func(b *bus) {
-		b.topics("users")
-		limits, err := kafka.MaxMessageBytes(b.t.Context(), b.client(), "harvest.users")
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		limit := limits.Of("harvest.users")
-		rec := b.page("users", 1, 1)[0]
-		rec.Headers = []kgo.RecordHeader{{Key: "harvest-op", Value: []byte("create")}}
-		low, high := 0, 2*limit
-		for high-low > 1 { // the largest value TooLarge lets through
-			rec.Value = make([]byte, (low+high)/2)
-			if kafka.TooLarge(rec, limit) {
-				high = len(rec.Value)
-			} else {
-				low = len(rec.Value)
-			}
-		}
-		if limit-low > 200 {
-			b.t.Errorf("of %d bytes only %d may be used", limit, low)
-		}
-		rec.Value = make([]byte, low)
-		w, err := kafka.StartWriter(b.t.Context(), append(b.opts(), limits.Option()), "harvest.1", b.sentinel())
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		defer w.Close()
-		if err := w.Commit(b.t.Context(), []*kgo.Record{rec}, nil); err != nil {
-			b.t.Errorf("%d bytes: %v", low, err)
-		}
-	})
-}
-
-func TestFenced(t *testing.T) {
-	t.Parallel()
-	for _, code := range []error{kerr.ProducerFenced, kerr.InvalidProducerEpoch, kerr.InvalidTxnState} {
-		if !kafka.Fenced(&kafka.UnknownOutcomeError{Err: fmt.Errorf("wrapped: %w", code)}) {
-			t.Errorf("%v does not count as fenced", code)
-		}
-	}
-	for _, err := range []error{nil, kerr.UnknownServerError, kerr.TransactionalIDAuthorizationFailed} {
-		if kafka.Fenced(err) {
-			t.Errorf("%v counts as fenced", err)
-		}
-	}
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"strconv"
 	"time"
 
@@ -22,12 +21,10 @@ import (
 //	/readyz       the same
 //	/metrics      Prometheus
 //	/streams      one JSON document
-//	/debug/pprof  only with Pprof
 type Admin struct {
 	Healthy, Ready func() error        // nil: always fine
 	Metrics        prometheus.Gatherer // nil: no /metrics
 	Streams        func() any          // nil: no /streams
-	Pprof          bool
 	Log            *slog.Logger
 }
 
@@ -50,7 +47,7 @@ func (a Admin) Serve(ctx context.Context, addr string) error {
 		Handler:           a.Handler(),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      time.Minute, // a CPU profile takes 30 s
+		WriteTimeout:      time.Minute,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug),
@@ -73,11 +70,6 @@ func (a Admin) Handler() http.Handler {
 	}
 	if a.Streams != nil {
 		mux.HandleFunc("GET /streams", a.serveStreams)
-	}
-	if a.Pprof {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return mux
 }

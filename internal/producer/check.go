@@ -14,6 +14,8 @@ import (
 	"harveststream/pkg/schema"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -91,9 +93,13 @@ func (c *commands) check(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Minute)
+	return p.check(cmd.Context(), c.env)
+}
+
+func (p *Producer) check(ctx context.Context, env ops.Env) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	l := &checklist{env: c.env}
+	l := &checklist{env: env}
 	for _, w := range p.cfg.Warnings() {
 		l.note("settings", w)
 	}
@@ -180,7 +186,37 @@ func (p *Producer) checkKafka(ctx context.Context, l *checklist) {
 		l.note("topics", d)
 	}
 	l.ok("topics", "%s*", p.cfg.Kafka.TopicPrefix)
+	p.checkPartitions(ctx, l, cl, opts)
 	p.checkRights(ctx, l, cl, names)
+}
+
+// checkPartitions says where a topic has other partitions than its stream was begun with (P13).
+func (p *Producer) checkPartitions(ctx context.Context, l *checklist, cl *kgo.Client, opts []kgo.Opt) {
+	seen, _, _, err := p.committed(ctx, cl, opts)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return // nothing was ever begun
+	}
+	if err != nil {
+		l.wrong("partitions", denied(err), "")
+		return
+	}
+	details, err := kadm.NewClient(cl).ListTopics(ctx)
+	if err != nil {
+		l.wrong("partitions", denied(err), "")
+		return
+	}
+	for _, s := range p.cfg.selected {
+		topic := p.cfg.Kafka.Topic(s.Name)
+		ck, have := seen[s.Name], len(details[topic].Partitions)
+		switch {
+		case ck == nil || have == 0 || have == len(ck.Partitions):
+		case have > len(ck.Partitions):
+			l.note("partitions", fmt.Sprintf("%s has %d partitions; the %d it was begun with stay in use, the others stay empty", topic, have, len(ck.Partitions)))
+		default:
+			l.wrong("partitions", ops.Fail(ops.ExitConfig, fmt.Errorf("%s has %d partitions, %d at the last start: it was made again with fewer", topic, have, len(ck.Partitions))),
+				"delete it, so that it is filled anew")
+		}
+	}
 }
 
 // checkRights names what the login may not.
@@ -210,11 +246,24 @@ func denied(err error) error {
 	return err
 }
 
+// checkRegistry compares the schemas with what the registry holds, and registers none.
 func (p *Producer) checkRegistry(ctx context.Context, l *checklist) {
-	st := p.cfg.selected[0]
-	if _, err := p.registry.Register(ctx, p.cfg.Kafka.Topic(st.Name)+"-key", schema.KeySchema); err != nil {
-		l.wrong("registry", denied(err), "see SCHEMA_REGISTRY_URL (a base URL with Confluent's API) and its user and password")
-		return
+	missing := 0
+	for _, s := range p.cfg.selected {
+		topic := p.cfg.Kafka.Topic(s.Name)
+		for _, want := range [][2]string{{topic + "-key", schema.KeySchema}, {topic + "-value", s.Schema.Text()}} {
+			registered, err := p.registry.Check(ctx, want[0], want[1])
+			var refused interface{ Incompatible() bool }
+			switch {
+			case errors.As(err, &refused) && refused.Incompatible():
+				l.wrong("registry", ops.Fail(ops.ExitConfig, err), "the registry holds a schema this version cannot follow: is it a newer one's?")
+			case err != nil:
+				l.wrong("registry", denied(err), "see SCHEMA_REGISTRY_URL (a base URL with Confluent's API) and its user and password")
+				return
+			case !registered:
+				missing++
+			}
+		}
 	}
-	l.ok("registry", "answers and takes schemas")
+	l.ok("registry", "answers; %d schemas are still to be registered", missing)
 }

@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"harveststream/pkg/schema"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -160,7 +162,7 @@ func (c *commands) status(cmd *cobra.Command, _ []string) error {
 	}
 	defer cl.Close()
 	seen, beat, _, err := p.committed(cmd.Context(), cl, opts)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) { // nothing was ever begun
 		return err
 	}
 	w := tabwriter.NewWriter(c.env.Stdout, 0, 4, 2, ' ', 0)

@@ -10,8 +10,6 @@ import (
 	"harveststream/pkg/harvest"
 )
 
-func skip(_ *harvest.Response, b []byte) (int, error) { return harvest.Skip(b) }
-
 func quote(text string) string {
 	b, _ := json.Marshal(text)
 	return string(b)

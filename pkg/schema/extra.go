@@ -3,7 +3,6 @@ package schema
 import (
 	"bytes"
 	"slices"
-	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -11,9 +10,9 @@ import (
 // extra is canonical JSON: names sorted, nulls left out, numbers as they came. So another order of members, or a null that comes or
 // goes, is no change.
 
-// Bounds on extra. Numbers beyond these are kept in quotes: JSON readers and databases refuse them, and with them the row.
+// Numbers beyond these are kept in quotes: JSON readers and databases refuse them, and with them the row. The size of extra has no
+// bound of its own: an answer has one, and a record its topic's (P2).
 const (
-	maxExtra        = 256 << 10
 	maxNumberLength = 1000
 	maxNumberExp    = 9999
 )
@@ -34,11 +33,6 @@ func (e *Encoder) extra(dst []byte, o *object) (out []byte, reason string) {
 	e.entries = e.entries[:0]
 	if e.text, ok = e.appendStrays(e.text[:0], o, o.root); !ok {
 		return dst, reasonDuplicate
-	}
-	if n := len(e.text); n > maxExtra {
-		e.rec.Bad++
-		e.fault(o.root, []byte(FieldExtra), FaultExtra)
-		e.text = append(strconv.AppendInt(append(e.text[:0], `{"_dropped_bytes":`...), int64(n), 10), '}')
 	}
 	dst = appendLong(append(dst, branchValue), int64(len(e.text)))
 	return append(dst, e.text...), ""

@@ -16,7 +16,6 @@ const (
 	FaultDigits  = "more than 38 digits"
 	FaultRounded = "rounded to nine places"
 	FaultText    = "text with U+0000 or invalid UTF-8"
-	FaultExtra   = "extra too large to keep"
 )
 
 // Bounds on what faults remember: the names come from outside.

@@ -1,0 +1,130 @@
+package producer_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"harveststream/internal/ops"
+	"harveststream/internal/producer"
+	"harveststream/pkg/harvest/harvesttest"
+)
+
+// check is what `producer check` says, and its error.
+func check(w *world, p *producer.Producer) (string, error) {
+	w.t.Helper()
+	var out bytes.Buffer
+	err := p.Check(w.t.Context(), &out)
+	return out.String(), err
+}
+
+// reader lets no request change anything at the registry.
+type readingOnly struct {
+	http.RoundTripper
+	t *testing.T
+}
+
+func (r readingOnly) RoundTrip(req *http.Request) (*http.Response, error) {
+	lookup := req.Method == http.MethodPost && !strings.HasSuffix(req.URL.Path, "/versions")
+	if req.Method != http.MethodGet && !lookup {
+		r.t.Errorf("the registry was asked to %s %s", req.Method, req.URL.Path)
+	}
+	return r.RoundTripper.RoundTrip(req)
+}
+
+// A check writes nothing, neither to the brokers nor to the registry, before a first start or after it, and says what it found.
+func TestCheckWritesNothing(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 210}, func(w *world) {
+		registry := w.registry
+		w.registry = readingOnly{registry, t}
+		said, err := check(w, w.producer())
+		exits(t, err, ops.ExitOK)
+		if !strings.Contains(said, "42 schemas are still to be registered") || !strings.Contains(said, "harvest.clients does not exist yet") {
+			t.Errorf("before a first start:\n%s", said)
+		}
+		cl, _ := w.client()
+		if topics, err := kadm.NewClient(cl).ListTopics(w.t.Context()); err != nil || len(topics) > 0 {
+			t.Errorf("topics %v, %v", topics, err)
+		}
+		w.registry = registry
+		w.sync()
+		before := w.written()
+		w.registry = readingOnly{registry, t}
+		said, err = check(w, w.producer())
+		exits(t, err, ops.ExitOK)
+		if !strings.Contains(said, "0 schemas are still to be registered") || strings.Contains(said, "partitions") {
+			t.Errorf("after it:\n%s", said)
+		}
+		for name, n := range w.written() {
+			if before[name] != n {
+				t.Errorf("%s has %d records, before the check %d", name, n, before[name])
+			}
+		}
+	})
+}
+
+// P13, K12: partitions that are added stay empty, start and check say so, and nothing goes anywhere else than before.
+func TestP13AddedPartitions(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 211}, func(w *world) {
+		w.sync("KAFKA_PARTITIONS=2")
+		cl, _ := w.client()
+		if _, err := kadm.NewClient(cl).UpdatePartitions(w.t.Context(), 5, "harvest.time_entries"); err != nil {
+			t.Fatal(err)
+		}
+		said, err := check(w, w.producer())
+		exits(t, err, ops.ExitOK)
+		if !strings.Contains(said, "harvest.time_entries has 5 partitions; the 2 it was begun with stay in use") {
+			t.Errorf("check does not say it:\n%s", said)
+		}
+		home := map[int64]int32{}
+		for _, p := range w.topic("time_entries") {
+			home[p.id] = p.part
+		}
+		for _, id := range w.sim.IDs("time_entries") {
+			w.set("time_entries", id, harvesttest.Fields{"notes": "once more"})
+		}
+		w.sync("KAFKA_PARTITIONS=2")
+		if !strings.Contains(w.log.String(), "stay empty") {
+			t.Error("the start does not say it")
+		}
+		for _, p := range w.topic("time_entries") {
+			if p.part != home[p.id] {
+				t.Errorf("entry %d went from partition %d to %d", p.id, home[p.id], p.part)
+			}
+		}
+		w.equal("time_entries")
+	})
+}
+
+// A registry whose schema this version cannot follow is named by a check.
+func TestCheckIncompatibleSchema(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 212}, func(w *world) {
+		w.sync()
+		registry := w.registry
+		w.registry = roundTrip(func(req *http.Request) (*http.Response, error) {
+			answer := func(status int, body string) (*http.Response, error) {
+				return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+			}
+			switch {
+			case req.Method == http.MethodPost && req.URL.Path == "/subjects/harvest.tasks-value":
+				return answer(404, `{"error_code":40403,"message":"Schema not found"}`)
+			case strings.HasPrefix(req.URL.Path, "/compatibility/subjects/harvest.tasks-value"):
+				return answer(200, `{"is_compatible":false}`)
+			}
+			return registry.RoundTrip(req)
+		})
+		said, err := check(w, w.producer())
+		exits(t, err, ops.ExitConfig)
+		if !strings.Contains(said, "harvest.tasks-value") {
+			t.Errorf("it says\n%s", said)
+		}
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
