@@ -24,7 +24,7 @@ type mutant struct {
 // broken are the mistakes that must not survive the tests of this package.
 var broken = []mutant{
 	{"P4: cursor from the end of the poll, without a lookback", "internal/producer/poll.go",
-		"s.ck.Cursor = later(s.ck.Cursor, w.floor.Add(-e.cfg.Lookback)) }, s)", "s.ck.Cursor = e.serverTime(time.Now()) }, s)"},
+		"	next := w.floor.Add(-e.cfg.Lookback)\n", "	next := e.serverTime(time.Now())\n"},
 	{"P4: the cursor moves although a walk failed", "internal/producer/poll.go",
 		"		if err != nil {\n			return err\n		}\n		if w.clean {", "		if err != nil {\n			break\n		}\n		if w.clean {"},
 	{"P3: tombstones are not read back", "internal/producer/rebuild.go", "		e.flags = flagGone\n		r.s.index.put(e)\n", "		e.flags = flagGone\n"},
@@ -45,7 +45,7 @@ var broken = []mutant{
 	{"P8: a timer's growth is published at every look", "internal/producer/observe.go", "		return !s.onlyGrew(c.rec, c.now, e.cfg.TimerResolution)", "		return true"},
 	{"P8: children of changed parents wait for the rotating pass", "internal/producer/publish.go", "		case moved:\n", "		case false:\n"},
 	{"P8: the rotating pass reads nothing", "internal/producer/children.go", "			if len(parents) == 0 {\n				return pending{}, false", "			if true {\n				return pending{}, false"},
-	{"P8: nobody sweeps", "internal/producer/schedule.go", "	case s.sweepDue || server.Sub(s.ck.Swept) >= e.cfg.SweepInterval:", "	case false:"},
+	{"P8: nobody sweeps", "internal/producer/schedule.go", "	case s.sweepDue || now.Sub(s.ck.Swept) >= e.cfg.SweepInterval:", "	case false:"},
 	{"P9: a burst of a whole window", "pkg/harvest/limit.go", "	burst := min(2, max(1, limit/4))\n", "	burst := limit / 2\n"},
 	{"P10: a sweep brings in what lies before the anchor", "internal/producer/observe.go", "	if old == nil && (how.sweeping || how.cause == byTimer) && s.anchored() && outside(c.rec, s.ck.Anchor) {", "	if false {"},
 	{"P10: a later anchor moves", "internal/producer/rebuild.go", "	if p.cfg.Anchor.Time.Before(s.ck.Anchor) {", "	if true {"},
