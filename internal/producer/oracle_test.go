@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hamba/avro/v2"
@@ -17,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"harveststream/internal/kafka"
+	"harveststream/pkg/harvest/harvesttest"
 	"harveststream/pkg/schema"
 )
 
@@ -36,6 +38,42 @@ type published struct {
 // topic reads all a stream's topic holds.
 func (w *world) topic(stream string) []published {
 	w.t.Helper()
+	return w.topics(stream)[stream]
+}
+
+// topics reads all that the topics of some streams hold, or of all.
+func (w *world) topics(streams ...string) map[string][]published {
+	w.t.Helper()
+	cfg := w.config()
+	opts, err := cfg.Kafka.Options()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var targets []kafka.Target
+	for at, end := range w.ends(streams...) {
+		targets = append(targets, kafka.Target{Topic: at.topic, Partition: at.partition, From: kafka.FromStart, To: end})
+	}
+	out := map[string][]published{}
+	if err := kafka.ReadTo(context.Background(), opts, targets, func(r *kgo.Record) error {
+		stream := strings.TrimPrefix(r.Topic, cfg.Kafka.TopicPrefix)
+		if p, ours := decode(w, stream, r); ours {
+			out[stream] = append(out[stream], p)
+		}
+		return nil
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	return out
+}
+
+type partition struct {
+	topic     string
+	partition int32
+}
+
+// ends is where the topics of some streams end, or of all.
+func (w *world) ends(streams ...string) map[partition]int64 {
+	w.t.Helper()
 	cfg := w.config()
 	opts, err := cfg.Kafka.Options()
 	if err != nil {
@@ -46,35 +84,48 @@ func (w *world) topic(stream string) []published {
 		w.t.Fatal(err)
 	}
 	defer cl.Close()
-	topic := cfg.Kafka.Topic(stream)
-	ends, err := kadm.NewClient(cl).ListEndOffsets(context.Background(), topic)
+	var topics []string
+	for _, s := range schema.All() {
+		if len(streams) == 0 || slices.Contains(streams, s.Name) {
+			topics = append(topics, cfg.Kafka.Topic(s.Name))
+		}
+	}
+	listed, err := kadm.NewClient(cl).ListEndOffsets(context.Background(), topics...)
+	if err == nil {
+		err = listed.Error()
+	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var targets []kafka.Target
-	ends.Each(func(o kadm.ListedOffset) {
-		targets = append(targets, kafka.Target{Topic: topic, Partition: o.Partition, From: kafka.FromStart, To: o.Offset})
-	})
-	st, _ := schema.ByName(stream)
-	parsed := avro.MustParse(st.Schema.Text())
-	var out []published
-	if err := kafka.ReadTo(context.Background(), opts, targets, func(r *kgo.Record) error {
-		out = append(out, decode(w, parsed, r))
-		return nil
-	}); err != nil {
-		w.t.Fatal(err)
-	}
-	return out
+	ends := map[partition]int64{}
+	listed.Each(func(o kadm.ListedOffset) { ends[partition{o.Topic, o.Partition}] = o.Offset })
+	return ends
 }
 
-func decode(w *world, s avro.Schema, r *kgo.Record) published {
+// readers are the schemas as any consumer would parse them.
+var (
+	keyReader = avro.MustParse(schema.KeySchema)
+	readers   = sync.OnceValue(func() map[string]avro.Schema {
+		all := map[string]avro.Schema{}
+		for _, s := range schema.All() {
+			all[s.Name] = avro.MustParse(s.Schema.Text())
+		}
+		return all
+	})
+)
+
+// decode says what a record says, and whether it is of our account.
+func decode(w *world, stream string, r *kgo.Record) (_ published, ours bool) {
 	w.t.Helper()
 	var key struct {
 		ID      int64 `avro:"id"`
 		Account int64 `avro:"account_id"`
 	}
-	if err := avro.Unmarshal(avro.MustParse(schema.KeySchema), r.Key[5:], &key); err != nil {
+	if err := avro.Unmarshal(keyReader, r.Key[5:], &key); err != nil {
 		w.t.Fatal(err)
+	}
+	if key.Account != accountID {
+		return published{}, false
 	}
 	p := published{id: key.ID, part: r.Partition, deleted: r.Value == nil}
 	for _, h := range r.Headers {
@@ -92,10 +143,10 @@ func decode(w *world, s avro.Schema, r *kgo.Record) published {
 		}
 	}
 	if p.deleted {
-		return p
+		return p, true
 	}
 	var v map[string]any
-	if err := avro.Unmarshal(s, r.Value[5:], &v); err != nil {
+	if err := avro.Unmarshal(readers()[stream], r.Value[5:], &v); err != nil {
 		w.t.Fatalf("%s offset %d: %v", r.Topic, r.Offset, err)
 	}
 	p.fields = map[string]string{}
@@ -104,7 +155,7 @@ func decode(w *world, s avro.Schema, r *kgo.Record) published {
 			p.fields[name] = text
 		}
 	}
-	return p
+	return p, true
 }
 
 // canonical is a decoded value as text, "" for null.
@@ -227,33 +278,44 @@ func volatile(fields map[string]string, name string) bool {
 // has no gap, no version is repeated, no stamp steps back.
 func (w *world) equal(streams ...string) {
 	w.t.Helper()
-	if len(streams) == 0 {
-		for _, s := range schema.All() {
-			streams = append(streams, s.Name)
+	topics := w.topics(streams...)
+	for _, st := range schema.All() {
+		if len(streams) == 0 || slices.Contains(streams, st.Name) {
+			w.equalTo(st, topics[st.Name], all)
 		}
 	}
-	for _, name := range streams {
-		st, _ := schema.ByName(name)
-		latest := w.history(name)
-		truth := w.sim.Truth(name)
-		living := map[int64]bool{}
-		for _, o := range truth {
-			id := o.ID
-			if st.Read == schema.Single {
-				id = accountID
-			}
-			living[id] = true
-			got, ok := latest[id]
-			if !ok || got.deleted {
-				w.t.Errorf("%s %d: LOST: not on the topic", name, id)
-				continue
-			}
-			w.compare(st, id, got.fields, w.expected(st, o.JSON, o.ParentID))
+}
+
+// scope says whether a living row must be in the mirror, and whether it may be (P10).
+type scope func(st *schema.Stream, o harvesttest.Object) (must, may bool)
+
+func all(*schema.Stream, harvesttest.Object) (must, may bool) { return true, true }
+
+// equalTo holds one topic against the account.
+func (w *world) equalTo(st *schema.Stream, records []published, mirror scope) {
+	w.t.Helper()
+	latest := w.latestOf(st, records)
+	living := map[int64]bool{}
+	for _, o := range w.sim.Truth(st.Name) {
+		id := o.ID
+		if st.Read == schema.Single {
+			id = accountID
 		}
-		for _, id := range slices.Sorted(maps.Keys(latest)) {
-			if !living[id] && !latest[id].deleted {
-				w.t.Errorf("%s %d: PHANTOM: on the topic, not in the account", name, id)
-			}
+		living[id] = true
+		got, ok := latest[id]
+		must, may := mirror(st, o)
+		switch {
+		case ok && !got.deleted && !may:
+			w.t.Errorf("%s %d: OUTSIDE: on the topic, though never in the mirror", st.Name, id)
+		case ok && !got.deleted:
+			w.compare(st, id, got.fields, w.expected(st, o.JSON, o.ParentID))
+		case must:
+			w.t.Errorf("%s %d: LOST: not on the topic", st.Name, id)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(latest)) {
+		if !living[id] && !latest[id].deleted {
+			w.t.Errorf("%s %d: PHANTOM: on the topic, not in the account", st.Name, id)
 		}
 	}
 }
@@ -268,18 +330,28 @@ func (w *world) compare(st *schema.Stream, id int64, got, want map[string]string
 	}
 }
 
-// history checks what must hold for every topic at any moment and returns the latest record of each key.
+// history is latestOf a stream's topic.
 func (w *world) history(name string) map[int64]published {
 	w.t.Helper()
-	latest := map[int64]published{}
-	last := map[int32]int64{}
-	for _, p := range w.topic(name) {
+	st, _ := schema.ByName(name)
+	return w.latestOf(st, w.topic(name))
+}
+
+// latestOf checks what must hold for every topic at any moment and returns the latest record of each key.
+func (w *world) latestOf(st *schema.Stream, records []published) map[int64]published {
+	w.t.Helper()
+	latest, name := map[int64]published{}, st.Name
+	last := maps.Clone(w.lost[name])
+	if last == nil {
+		last = map[int32]int64{}
+	}
+	for _, p := range records {
 		if p.seq != last[p.part]+1 {
 			w.t.Errorf("%s partition %d: GAP: seq %d follows %d", name, p.part, p.seq, last[p.part])
 		}
 		last[p.part] = p.seq
 		if old, ok := latest[p.id]; ok {
-			if old.deleted && p.deleted || !old.deleted && !p.deleted && w.sameVersion(name, old.fields, p.fields) {
+			if old.deleted && p.deleted || !old.deleted && !p.deleted && sameVersion(st, old.fields, p.fields) {
 				w.t.Errorf("%s %d: REPEAT: seq %d says what seq %d said", name, p.id, p.seq, old.seq)
 			}
 			if (p.op == "create") != old.deleted {
@@ -294,8 +366,7 @@ func (w *world) history(name string) map[int64]published {
 }
 
 // sameVersion compares the fields that count (P3: "compare": false does not).
-func (w *world) sameVersion(name string, a, b map[string]string) bool {
-	st, _ := schema.ByName(name)
+func sameVersion(st *schema.Stream, a, b map[string]string) bool {
 	for i := range st.Schema.Fields {
 		if f := &st.Schema.Fields[i]; f.Compare && a[f.Name] != b[f.Name] {
 			return false
@@ -308,8 +379,8 @@ func (w *world) sameVersion(name string, a, b map[string]string) bool {
 func (w *world) records() int {
 	w.t.Helper()
 	n := 0
-	for _, s := range schema.All() {
-		n += len(w.topic(s.Name))
+	for _, records := range w.topics() {
+		n += len(records)
 	}
 	return n
 }

@@ -9,7 +9,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
-	"strings"
+	"runtime/debug"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,7 @@ import (
 // With one processor a seed replays byte for byte.
 func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(400) // memory is not what a test runs out of
 	os.Exit(m.Run())
 }
 
@@ -38,8 +40,9 @@ type world struct {
 	net      *kfake.VirtualNetwork
 	bus      *kfake.Cluster
 	registry http.RoundTripper
-	log      *bytes.Buffer
+	log      *journal
 	env      []string
+	lost     map[string]map[int32]int64 // by stream that lost its topic: the last seq of each partition
 }
 
 // bubble runs a test in virtual time in a world of its own.
@@ -57,7 +60,7 @@ func newWorld(t *testing.T, o harvesttest.Options) *world {
 		o.Sizes = small
 	}
 	o.Account, o.BaseURL = accountID, "https://api.harvestapp.com/v2"
-	w := &world{t: t, sim: harvesttest.New(o), net: &kfake.VirtualNetwork{}, registry: handler{srfake.NewRegistry().Handler()}, log: &bytes.Buffer{}}
+	w := &world{t: t, sim: harvesttest.New(o), net: &kfake.VirtualNetwork{}, registry: &handler{Handler: srfake.NewRegistry().Handler(), known: map[string]*httptest.ResponseRecorder{}}, log: &journal{}, lost: map[string]map[int32]int64{}}
 	var err error
 	w.bus, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(w.net.Listen), kfake.BrokerConfigs(map[string]string{
 		"log.cleaner.backoff.ms": "86400000000", "log.retention.ms": "-1",
@@ -66,18 +69,47 @@ func newWorld(t *testing.T, o harvesttest.Options) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.bus.Close)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log("what happened:\n" + w.log.String())
+		}
+	})
 	w.env = []string{"HARVEST_API_KEY=test-token", "HARVEST_ACCOUNT_ID=482913", "HARVEST_CONTACT=https://example.com", "KAFKA_BROKERS=localhost:9092",
 		"SCHEMA_REGISTRY_URL=http://registry", "KAFKA_COMPRESSION=none", "ADMIN_ADDR=", "HARVEST_ANCHOR_DATE=all"}
 	return w
 }
 
-// handler serves a http.Handler without sockets.
-type handler struct{ http.Handler }
+// handler serves a http.Handler without sockets. Of a registry, that answers the same for ever, it remembers the answers: every start of
+// a producer registers everything again.
+type handler struct {
+	http.Handler
+	mu    sync.Mutex
+	known map[string]*httptest.ResponseRecorder
+}
 
-func (h handler) RoundTrip(r *http.Request) (*http.Response, error) {
-	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, r)
-	return rec.Result(), nil
+func (h *handler) RoundTrip(r *http.Request) (*http.Response, error) {
+	asked := r.Method + " " + r.URL.String() + " "
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		asked += string(body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	rec := h.known[asked]
+	if rec == nil {
+		rec = httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		if rec.Code == http.StatusOK {
+			h.known[asked] = rec
+		}
+	}
+	answer := rec.Result()
+	answer.Body = io.NopCloser(bytes.NewReader(rec.Body.Bytes()))
+	return answer, nil
 }
 
 // config is the configuration of this world, with more variables on top.
@@ -101,14 +133,25 @@ func (w *world) producer(more ...string) *producer.Producer {
 }
 
 func (w *world) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(io.MultiWriter(w.log, testLog{w.t}), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	return slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 
-type testLog struct{ t *testing.T }
+// journal is what happened in a world; it is shown when a test fails.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
 
-func (l testLog) Write(b []byte) (int, error) {
-	l.t.Log(strings.TrimSpace(string(b)))
-	return len(b), nil
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 // sync is one complete pass that must succeed.
