@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,10 +22,24 @@ import (
 type pool struct {
 	config *pgx.ConnConfig
 	idle   chan *pgx.Conn // nil: one that may be made
+	leased atomic.Bool    // a pooler is in front, and its sessions are ours as long as our connections (ownSession)
 }
 
 // sendBuffer is how far a COPY over a Unix socket may be ahead of the server; the kernel may grant less.
 const sendBuffer = 1 << 20
+
+// settings are those of every session. Poolers refuse what they do not know of at the start of one, so they are set behind it.
+var settings = map[string]string{
+	"client_min_messages":                 "warning",
+	"standard_conforming_strings":         "on",
+	"default_transaction_isolation":       "read committed",
+	"synchronous_commit":                  "off", // rows and offsets are lost together, and Kafka has the records
+	"lock_timeout":                        "15s",
+	"idle_in_transaction_session_timeout": "120s",
+	"temp_buffers":                        "32MB",
+	"DateStyle":                           "ISO",
+	"TimeZone":                            "UTC",
+}
 
 // newPool reads DATABASE_URL; nothing is connected to. What the URL says itself is not overruled.
 func newPool(dsn ops.Secret, size int) (*pool, error) {
@@ -30,20 +47,21 @@ func newPool(dsn ops.Secret, size int) (*pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, value := range map[string]string{
-		"application_name":                    "harvest-sinker",
-		"client_min_messages":                 "warning",
-		"standard_conforming_strings":         "on",
-		"synchronous_commit":                  "off", // rows and offsets are lost together, and Kafka has the records
-		"lock_timeout":                        "15s",
-		"idle_in_transaction_session_timeout": "120s",
-		"temp_buffers":                        "32MB",
-		"DateStyle":                           "ISO",
-		"TimeZone":                            "UTC",
-	} {
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "harvest-sinker"
+	}
+	var set []string
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		if config.RuntimeParams[name] == "" {
-			config.RuntimeParams[name] = value
+			set = append(set, fmt.Sprintf("(%s, %s)", literal(name), literal(settings[name])))
 		}
+	}
+	p := &pool{config: config, idle: make(chan *pgx.Conn, size)}
+	config.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		// Nothing is set in a session that a pooler may give to others. One that had temporary tables keeps their buffers.
+		_, err := conn.Exec(ctx, fmt.Sprintf("SELECT set_config(name, value, false) FROM (VALUES %s) AS s (name, value) WHERE (%t OR pg_backend_pid() = %d) AND (name <> 'temp_buffers' OR pg_my_temp_schema() = 0)",
+			strings.Join(set, ", "), p.leased.Load(), conn.PID())).ReadAll()
+		return err
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second
@@ -56,7 +74,6 @@ func newPool(dsn ops.Secret, size int) (*pool, error) {
 		}
 		return conn, err
 	}
-	p := &pool{config: config, idle: make(chan *pgx.Conn, size)}
 	for range size {
 		p.idle <- nil
 	}
@@ -161,6 +178,55 @@ func conclude(ctx context.Context, conn *pgx.Conn, f, sent func() error) error {
 		return fmt.Errorf("committing: %w", err)
 	}
 	return nil
+}
+
+// ownSession makes sure that connections are sessions of our own: a pooler that gives them to others between transactions would mix up
+// temporary tables, prepared statements and settings. Behind a pooler the server's process has another number than the connection was
+// told; a shared session shows by serving two connections, or one connection by two processes.
+func (p *pool) ownSession(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	return p.use(ctx, func(conn *pgx.Conn) error {
+		pid, err := backend(ctx, conn)
+		if err != nil || pid == conn.PgConn().PID() || p.leased.Load() {
+			return err
+		}
+		shared := false
+		err = p.use(ctx, func(other *pgx.Conn) error {
+			defer closeConn(other)
+			if _, err := other.Exec(ctx, "BEGIN"); err != nil {
+				pg, refused := errors.AsType[*pgconn.PgError](err) // "transaction blocks not allowed in statement pooling mode"
+				if shared = refused && pg.Code == "08P01"; shared {
+					return nil
+				}
+				return err
+			}
+			theirs, err := backend(ctx, other)
+			if shared = theirs == pid; shared || err != nil {
+				return err
+			}
+			again, err := backend(ctx, conn)
+			shared = again != pid
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("looking how DATABASE_URL's pooler shares its sessions: %w", err)
+		}
+		if shared {
+			return ops.Fail(ops.ExitConfig, errors.New("DATABASE_URL: a pooler is in front that gives sessions to others between transactions: "+
+				"use its session mode, or the server's own address"))
+		}
+		p.leased.Store(true)
+		closeConn(conn) // the next ones have their settings
+		return nil
+	})
+}
+
+// backend is the number of the server's process behind a connection.
+func backend(ctx context.Context, conn *pgx.Conn) (uint32, error) {
+	var pid uint32
+	err := conn.QueryRow(ctx, "SELECT pg_backend_pid()::bigint", pgx.QueryExecModeSimpleProtocol).Scan(&pid)
+	return pid, err
 }
 
 // close closes all connections; none may be in use.

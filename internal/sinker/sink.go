@@ -86,6 +86,9 @@ const startPatience = 15 * time.Second
 
 func (s *sink) connect(ctx context.Context) error {
 	if err := s.start(ctx, func(ctx context.Context) error {
+		if err := s.db.ownSession(ctx); err != nil {
+			return err
+		}
 		return s.db.use(ctx, func(conn *pgx.Conn) error { return s.prepareDatabase(ctx, conn) })
 	}); err != nil {
 		return err

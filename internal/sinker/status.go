@@ -126,6 +126,9 @@ func Check(ctx context.Context, cfg Config, deps Deps) error {
 // checkDatabase looks at connection, version, rights and tables.
 func checkDatabase(ctx context.Context, s *sink) []finding {
 	var list []finding
+	if err := s.db.ownSession(ctx); err != nil {
+		return append(list, finding{item: "database", err: explain(err)})
+	}
 	err := s.db.use(ctx, func(conn *pgx.Conn) error {
 		var version, database string
 		var number int
