@@ -2,10 +2,13 @@ package sinker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"harveststream/pkg/schema"
@@ -18,7 +21,7 @@ func Statements(st *schema.Stream, soft bool) string {
 		panic(err)
 	}
 	s := newStatements(t, "harvest")
-	list := []string{s.probe, s.ranks, copyInto(&t.relation, t.relation.columnNames()), s.createStage, s.merge, s.remember, s.remove, s.markGone}
+	list := []string{s.probe, s.ranks, copyInto(&t.relation, t.relation.columnNames()), s.createStage, s.merge, s.remember, s.remove, s.markGone, s.defaults}
 	for _, c := range s.children {
 		list = append(list, c.clear)
 	}
@@ -81,6 +84,60 @@ var (
 	AppendNumeric     = appendNumeric
 	AppendDecimalText = appendDecimalText
 )
+
+// Applier applies batches of records as a partition does, without offsets.
+type Applier struct {
+	w    *writer
+	plan *plan
+}
+
+// NewApplier makes one for a stream whose tables are there.
+func NewApplier(st *schema.Stream, soft bool) (*Applier, error) {
+	t, err := newTable(st, "harvest", "", soft)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPlan(t, st.Schema)
+	plans := func(int) (*plan, error) { return p, err }
+	none := func(string) error { return nil }
+	return &Applier{&writer{table: t, sql: newStatements(t, "harvest"), plans: plans, stream: st.Name, hook: none}, p}, err
+}
+
+// Apply applies a batch in a transaction, and returns the keys of those that cannot become rows, in which case nothing is applied.
+func (a *Applier) Apply(ctx context.Context, conn *pgx.Conn, recs []*kgo.Record) ([]int64, error) {
+	var entries []entry
+	for _, rec := range recs {
+		e, err := readEntry(rec)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	b := &batch{changes: fold(nil, entries, a.w.table.soft), now: time.Now()}
+	err := transact(ctx, conn, func(conn *pgx.Conn) error { return a.w.apply(ctx, conn, b) })
+	var bad *badRowsError
+	if !errors.As(err, &bad) {
+		return nil, err
+	}
+	var ids []int64
+	for _, row := range bad.rows {
+		ids = append(ids, row.change.id)
+	}
+	return ids, nil
+}
+
+// LeftOut are the columns that the next large COPY leaves out.
+func (a *Applier) LeftOut() []string {
+	var names []string
+	for _, guess := range a.w.guess {
+		for i, use := range guess {
+			if use == columnLeftOut {
+				names = append(names, a.plan.columns[i])
+			}
+		}
+	}
+	return names
+}
 
 // Op is a version of a key for the model of S3.
 type Op struct {

@@ -10,8 +10,8 @@ import (
 
 // Limits of a batch and of all that waits for the database (S7).
 const (
-	batchRows  = 10_000
-	batchBytes = 8 << 20
+	batchRows  = 25_000
+	batchBytes = 16 << 20
 	waitBytes  = 40 << 20
 )
 

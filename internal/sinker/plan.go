@@ -12,6 +12,7 @@ type plan struct {
 	steps   []step // one per field, in the writer's order
 	absent  int    // columns of the table this writer does not know: sent as null
 	columns []string
+	extra   int // the column extra's place; the absent ones are before it, _seq, _observed_at, _loaded_at, _deleted_at behind it
 	soft    bool
 	items   []*itemPlan // one per child table, in the table's order
 }
@@ -82,6 +83,7 @@ func newPlan(t *table, writer *schema.Schema) (*plan, error) {
 			p.columns = append(p.columns, c.name)
 		}
 	}
+	p.extra = len(p.columns)
 	p.columns = append(p.columns, schema.FieldExtra, columnSeq, columnObserved, columnLoaded)
 	if t.soft {
 		p.columns = append(p.columns, columnDeleted)

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,8 +22,11 @@ import (
 // pool is a bounded number of connections (S7), made when needed and thrown away after any error that may have broken them.
 type pool struct {
 	config *pgx.ConnConfig
-	idle   chan *pgx.Conn // nil: one that may be made
-	leased atomic.Bool    // a pooler is in front, and its sessions are ours as long as our connections (ownSession)
+	free   chan struct{} // has an element for each connection that may be used
+	leased atomic.Bool   // a pooler is in front, and its sessions are ours as long as our connections (ownSession)
+
+	mu   sync.Mutex
+	idle []*pgx.Conn // made and not used: the last one is used next, for what it has cached of tables and statements
 }
 
 // sendBuffer is how far a COPY over a Unix socket may be ahead of the server; the kernel may grant less.
@@ -37,6 +41,7 @@ var settings = map[string]string{
 	"lock_timeout":                        "15s",
 	"idle_in_transaction_session_timeout": "120s",
 	"temp_buffers":                        "32MB",
+	"jit":                                 "off", // asked for 25,000 keys, the server would rather compile than answer
 	"DateStyle":                           "ISO",
 	"TimeZone":                            "UTC",
 }
@@ -56,7 +61,7 @@ func newPool(dsn ops.Secret, size int) (*pool, error) {
 			set = append(set, fmt.Sprintf("(%s, %s)", literal(name), literal(settings[name])))
 		}
 	}
-	p := &pool{config: config, idle: make(chan *pgx.Conn, size)}
+	p := &pool{config: config, free: make(chan struct{}, size)}
 	config.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		// Nothing is set in a session that a pooler may give to others. One that had temporary tables keeps their buffers.
 		_, err := conn.Exec(ctx, fmt.Sprintf("SELECT set_config(name, value, false) FROM (VALUES %s) AS s (name, value) WHERE (%t OR pg_backend_pid() = %d) AND (name <> 'temp_buffers' OR pg_my_temp_schema() = 0)",
@@ -75,7 +80,7 @@ func newPool(dsn ops.Secret, size int) (*pool, error) {
 		return conn, err
 	}
 	for range size {
-		p.idle <- nil
+		p.free <- struct{}{}
 	}
 	return p, nil
 }
@@ -101,17 +106,30 @@ func (p *pool) acquire(ctx context.Context) (*pgx.Conn, error) {
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case conn := <-p.idle:
-		if conn != nil && !conn.IsClosed() {
-			return conn, nil
-		}
-		conn, err := pgx.ConnectConfig(ctx, p.config)
-		if err != nil {
-			p.idle <- nil
-			return nil, fmt.Errorf("connecting to DATABASE_URL: %w", err)
-		}
+	case <-p.free:
+	}
+	if conn := p.take(); conn != nil && !conn.IsClosed() {
 		return conn, nil
 	}
+	conn, err := pgx.ConnectConfig(ctx, p.config)
+	if err != nil {
+		p.free <- struct{}{}
+		return nil, fmt.Errorf("connecting to DATABASE_URL: %w", err)
+	}
+	return conn, nil
+}
+
+// take takes a connection that is made, nil where there is none.
+func (p *pool) take() *pgx.Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) == 0 {
+		return nil
+	}
+	last := len(p.idle) - 1
+	conn := p.idle[last]
+	p.idle = p.idle[:last]
+	return conn
 }
 
 // release gives a connection back; after an error only if it is in no transaction.
@@ -121,11 +139,14 @@ func (p *pool) release(conn *pgx.Conn, err error) {
 	case conn.IsClosed() || conn.PgConn().TxStatus() != 'I':
 	case errors.As(err, &pg) && (pg.Code[:min(2, len(pg.Code))] == "57" || pg.Code == "25006"):
 	default:
-		p.idle <- conn
+		p.mu.Lock()
+		p.idle = append(p.idle, conn)
+		p.mu.Unlock()
+		p.free <- struct{}{}
 		return
 	}
 	closeConn(conn)
-	p.idle <- nil
+	p.free <- struct{}{}
 }
 
 func closeConn(conn *pgx.Conn) {
@@ -231,9 +252,10 @@ func backend(ctx context.Context, conn *pgx.Conn) (uint32, error) {
 
 // close closes all connections; none may be in use.
 func (p *pool) close() {
-	for range cap(p.idle) {
-		if conn := <-p.idle; conn != nil {
-			closeConn(conn)
-		}
+	for range cap(p.free) {
+		<-p.free
+	}
+	for conn := p.take(); conn != nil; conn = p.take() {
+		closeConn(conn)
 	}
 }

@@ -43,8 +43,10 @@ type rowMeta struct {
 // has left nothing behind.
 type encoder struct {
 	plan *plan
-	kids [][]byte // rows for the child tables
-	rows []int    // their numbers
+	use  []columnUse // by column
+	sent int         // columns that are not left out
+	kids [][]byte    // rows for the child tables
+	rows []int       // their numbers
 
 	marks     []mark // where the kids stood before the row
 	extraText []byte // the row's extra, as its writer has it
@@ -57,9 +59,65 @@ type encoder struct {
 
 type mark struct{ bytes, rows int }
 
+// columnUse is what an encoder makes of a column.
+type columnUse uint8
+
+const (
+	columnUnmet   columnUse = iota // sent; no row had a value yet
+	columnMet                      // sent
+	columnLeftOut                  // not sent: a row that has a value is refused
+)
+
+// errLeftOut is a row's having a value for a column that is left out.
+var errLeftOut = errors.New("the column is left out")
+
 func newEncoder(p *plan) *encoder {
 	n := len(p.items)
-	return &encoder{plan: p, kids: make([][]byte, n), rows: make([]int, n), marks: make([]mark, n)}
+	return &encoder{plan: p, use: make([]columnUse, len(p.columns)), sent: len(p.columns), kids: make([][]byte, n), rows: make([]int, n), marks: make([]mark, n)}
+}
+
+// leaveOut leaves those columns out that a guess says.
+func (e *encoder) leaveOut(guess []columnUse) {
+	copy(e.use, guess)
+	e.sent = len(e.sentColumns())
+}
+
+// sendAll leaves no column out any more.
+func (e *encoder) sendAll() {
+	for i, use := range e.use {
+		if use == columnLeftOut {
+			e.use[i] = columnUnmet
+		}
+	}
+	e.sent = len(e.use)
+}
+
+// sentColumns are the columns of the rows.
+func (e *encoder) sentColumns() []string {
+	sent := make([]string, 0, len(e.use))
+	for i, use := range e.use {
+		if use != columnLeftOut {
+			sent = append(sent, e.plan.columns[i])
+		}
+	}
+	return sent
+}
+
+// null appends a null, unless the column is left out.
+func (e *encoder) null(dst []byte, column int) []byte {
+	if e.use[column] == columnLeftOut {
+		return dst
+	}
+	return appendNull(dst)
+}
+
+// met notes that a column has a value.
+func (e *encoder) met(column int) error {
+	if e.use[column] == columnLeftOut {
+		return errLeftOut
+	}
+	e.use[column] = columnMet
+	return nil
 }
 
 // appendRow appends the row of a value (without wire header) to dst, and its items to kids.
@@ -78,18 +136,19 @@ func (e *encoder) appendRow(dst, body []byte, m rowMeta) ([]byte, error) {
 }
 
 func (e *encoder) row(dst, body []byte, m rowMeta) ([]byte, error) {
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(e.plan.columns)))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(e.sent))
 	e.unknown, e.lift, e.extraText, e.observed = e.unknown[:0], false, nil, noTime
 	at := 0
 	for i := range e.plan.steps {
 		s := &e.plan.steps[i]
 		if s.plain && at < len(body) {
 			if body[at] == 0 {
-				dst = appendNull(dst)
+				dst = e.null(dst, s.column)
 				at++
 				continue
 			}
-			if out, n := appendPlain(dst, body[at:], s.kind); n > 0 {
+			if out, n := appendPlain(dst, body[at:], s.kind); n > 0 && e.use[s.column] != columnLeftOut {
+				e.use[s.column] = columnMet
 				dst = out
 				at += n
 				continue
@@ -103,18 +162,7 @@ func (e *encoder) row(dst, body []byte, m rowMeta) ([]byte, error) {
 	if cur := schema.CursorAt(body, at); at != len(body) {
 		return dst, cur.Done()
 	}
-	for range e.plan.absent {
-		dst = appendNull(dst)
-	}
-	e.lift = e.lift || e.plan.absent > 0 && e.extraText != nil
-	dst = e.appendExtra(dst, e.extraText)
-	dst = appendLong(dst, m.seq)
-	dst = appendMoment(dst, e.observed)
-	dst = appendLong(dst, m.loaded)
-	if e.plan.soft {
-		dst = appendMoment(dst, m.deleted)
-	}
-	return dst, nil
+	return e.meta(dst, &m)
 }
 
 // field reads any field, from at on, and returns where the next begins.
@@ -125,10 +173,13 @@ func (e *encoder) field(dst, body []byte, at int, s *step, m *rowMeta) ([]byte, 
 		return dst, cur.Offset(), err
 	}
 	null, err := cur.Null(s.field)
+	if err == nil && !null {
+		err = e.met(s.column)
+	}
 	switch {
 	case err != nil:
 	case null:
-		dst = appendNull(dst)
+		dst = e.null(dst, s.column)
 	case s.kind == schema.Items:
 		dst, err = e.appendItems(dst, &cur, s, m)
 	default:
@@ -137,12 +188,45 @@ func (e *encoder) field(dst, body []byte, at int, s *step, m *rowMeta) ([]byte, 
 	return dst, cur.Offset(), err
 }
 
+// meta appends what follows the record's own columns.
+func (e *encoder) meta(dst []byte, m *rowMeta) ([]byte, error) {
+	extra := e.plan.extra
+	for column := extra - e.plan.absent; column < extra; column++ {
+		dst = e.null(dst, column)
+	}
+	e.lift = e.lift || e.plan.absent > 0 && e.extraText != nil
+	dst, err := e.appendExtra(dst, e.extraText)
+	if err != nil {
+		return dst, err
+	}
+	e.use[extra+1], e.use[extra+3] = columnMet, columnMet
+	dst = appendLong(dst, m.seq)
+	if dst, err = e.appendMoment(dst, extra+2, e.observed); err != nil {
+		return dst, err
+	}
+	dst = appendLong(dst, m.loaded)
+	if e.plan.soft {
+		return e.appendMoment(dst, extra+4, m.deleted)
+	}
+	return dst, nil
+}
+
+// appendMoment appends a moment, which may be noTime, to a column.
+func (e *encoder) appendMoment(dst []byte, column int, v int64) ([]byte, error) {
+	if v == noTime {
+		return e.null(dst, column), nil
+	}
+	return appendLong(dst, v), e.met(column)
+}
+
 // special reads a field that is more than a column of its own.
 func (e *encoder) special(dst []byte, cur *schema.Cursor, s *step, m *rowMeta) ([]byte, error) {
 	switch s.place {
 	case toID:
+		e.use[s.column] = columnMet
 		return appendKeyField(dst, cur, m.id)
 	case toAccount:
+		e.use[s.column] = columnMet
 		return appendKeyField(dst, cur, m.account)
 	case toUnknown:
 		return dst, e.keep(cur, s.field)
@@ -180,15 +264,18 @@ func (e *encoder) keep(cur *schema.Cursor, f *schema.Field) error {
 }
 
 // appendExtra appends extra: the writer's, and the fields that have no column.
-func (e *encoder) appendExtra(dst, extra []byte) []byte {
+func (e *encoder) appendExtra(dst, extra []byte) ([]byte, error) {
+	if len(e.unknown) == 0 && extra == nil {
+		return e.null(dst, e.plan.extra), nil
+	}
+	if err := e.met(e.plan.extra); err != nil {
+		return dst, err
+	}
 	if len(e.unknown) == 0 {
-		if extra == nil {
-			return appendNull(dst)
-		}
-		return appendJSONB(dst, extra)
+		return appendJSONB(dst, extra), nil
 	}
 	e.extra = appendMerged(e.extra[:0], extra, e.unknown)
-	return appendJSONB(dst, e.extra)
+	return appendJSONB(dst, e.extra), nil
 }
 
 // appendMerged joins the members of a JSON object, which may be nil, and further ones (each begins with a comma).
@@ -269,13 +356,6 @@ func appendNull(dst []byte) []byte { return append(dst, 0xff, 0xff, 0xff, 0xff) 
 func appendLong(dst []byte, v int64) []byte {
 	dst = append(dst, 0, 0, 0, 8)
 	return binary.BigEndian.AppendUint64(dst, uint64(v))
-}
-
-func appendMoment(dst []byte, v int64) []byte {
-	if v == noTime {
-		return appendNull(dst)
-	}
-	return appendLong(dst, v)
 }
 
 // appendText appends text with its length.

@@ -18,6 +18,7 @@ type statements struct {
 	remember    string // stream, ids, accounts, seqs, moments: into _deleted
 	remove      string // account, ids, seqs: hard delete
 	markGone    string // account, ids, seqs, moments, now: soft delete
+	defaults    string // names → whether one of these columns has a default
 	children    []childStatements
 }
 
@@ -44,6 +45,7 @@ WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_se
 		markGone: fmt.Sprintf(`UPDATE %s AS t SET "_deleted_at" = gone."at", "_loaded_at" = $5
 FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[]) AS gone ("id", "seq", "at")
 WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq"`, t.ident()),
+		defaults: fmt.Sprintf("SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = %s::regclass AND atthasdef AND attname = ANY($1))", literal(t.ident())),
 	}
 	s.probeLocked = s.probe + " FOR NO KEY UPDATE"
 	for _, c := range t.children {

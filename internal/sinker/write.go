@@ -1,22 +1,18 @@
 package sinker
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"sort"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-
-	"harveststream/pkg/schema"
 )
 
-// writer applies changes to one table over one connection at a time. It keeps no state between batches.
+// writer applies changes to one table over one connection at a time. It keeps nothing between batches but a guess.
 type writer struct {
 	table  *table
 	sql    *statements
@@ -24,6 +20,7 @@ type writer struct {
 	stream string
 	locked bool // keys may come through several partitions: lock what the probe finds
 	hook   func(point string) error
+	guess  map[int][]columnUse // by writer's schema: the columns its next large COPY should leave out
 }
 
 // batch is what one transaction applies, and what became of it.
@@ -300,196 +297,3 @@ func byAccount(changes []*change) []keys {
 }
 
 func momentOf(pg int64) time.Time { return time.UnixMicro(pg + epochMillis*1000).UTC() }
-
-// sending sends rows by COPY and collects what follows from them.
-type sending struct {
-	*writer
-	conn    *pgx.Conn
-	loaded  int64
-	kids    []kidRows
-	lifting []*change // rows whose extra may hold values of columns their writer did not know
-}
-
-// kidRows are rows of a child table by one plan.
-type kidRows struct {
-	child   *child
-	columns []string
-	buf     []byte
-	owners  []*change // by row
-}
-
-// rows copies rows into a table or its stage: one COPY per writer's schema among them.
-func (s *sending) rows(ctx context.Context, into *relation, rows []rowChange) error {
-	for len(rows) > 0 {
-		id := rows[0].up.schemaID
-		var same, others []rowChange
-		same, others = rows, nil
-		if mixed(rows, id) {
-			same = nil
-			for _, r := range rows {
-				if r.up.schemaID == id {
-					same = append(same, r)
-				} else {
-					others = append(others, r)
-				}
-			}
-		}
-		if err := s.copy(ctx, into, id, same); err != nil {
-			return err
-		}
-		rows = others
-	}
-	return nil
-}
-
-func mixed(rows []rowChange, id int) bool {
-	for i := range rows {
-		if rows[i].up.schemaID != id {
-			return true
-		}
-	}
-	return false
-}
-
-// copy sends rows of one writer's schema. Rows that cannot be encoded are all found before the error is returned.
-func (s *sending) copy(ctx context.Context, into *relation, schemaID int, rows []rowChange) error {
-	p, err := s.plans(schemaID)
-	if err != nil {
-		return err
-	}
-	src := &source{enc: newEncoder(p), rows: rows, loaded: s.loaded, s: s, owners: make([][]*change, len(p.items)),
-		sent: make([]*change, 0, len(rows))}
-	src.buf = append(make([]byte, 0, chunk+chunk/4), copyHeader...)
-	_, err = s.conn.PgConn().CopyFrom(ctx, src, copyInto(into, p.columns))
-	if src.died != nil {
-		return src.died
-	}
-	if err != nil && len(src.bad) == 0 {
-		if n, ok := failedLine(err); ok && n <= len(src.sent) && judge(err) == recordsOwn {
-			return &badRowsError{[]badRow{{src.sent[n-1], err}}}
-		}
-		return fmt.Errorf("copying rows into %s: %w", s.table.name, err)
-	}
-	if len(src.bad) > 0 {
-		return &badRowsError{src.bad}
-	}
-	for i, ip := range p.items {
-		if ip != nil && src.enc.rows[i] > 0 {
-			s.kids = append(s.kids, kidRows{s.table.children[i], ip.columns, src.enc.kids[i], src.owners[i]})
-		}
-	}
-	return nil
-}
-
-// children copies the items of all rows sent so far.
-func (s *sending) children(ctx context.Context) error {
-	for _, k := range s.kids {
-		buf := make([]byte, 0, len(copyHeader)+len(k.buf)+len(copyTrailer))
-		buf = append(append(append(buf, copyHeader...), k.buf...), copyTrailer...)
-		_, err := s.conn.PgConn().CopyFrom(ctx, bytes.NewReader(buf), copyInto(&k.child.relation, k.columns))
-		if err != nil {
-			if n, ok := failedLine(err); ok && n <= len(k.owners) && judge(err) == recordsOwn {
-				return &badRowsError{[]badRow{{k.owners[n-1], err}}}
-			}
-			return fmt.Errorf("copying rows into %s: %w", k.child.name, err)
-		}
-	}
-	return nil
-}
-
-// lift moves what older writers kept in extra into the columns it has now, for the rows just sent (S6).
-func (s *sending) lift(ctx context.Context) error {
-	if len(s.lifting) == 0 {
-		return nil
-	}
-	for _, part := range byAccount(s.lifting) {
-		for _, r := range s.table.relations() {
-			for i := range r.columns {
-				sql := lift(r, &r.columns[i])
-				if sql == "" {
-					continue
-				}
-				sql += fmt.Sprintf(" AND t.%s = $1 AND t.%s = ANY($2)", quote(schema.FieldAccount), quote(r.key[0]))
-				if _, err := s.conn.Exec(ctx, sql, part.account, part.ids); err != nil {
-					return fmt.Errorf("moving values from extra into columns of %s: %w", r.name, err)
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// source encodes rows as the COPY asks for them.
-type source struct {
-	s      *sending
-	enc    *encoder
-	rows   []rowChange
-	next   int
-	loaded int64
-	buf    []byte
-	read   int
-	sent   []*change   // by line
-	owners [][]*change // by child table and line
-	bad    []badRow
-	died   error // what ended it at a named point; the server's answer hides it
-	ended  bool
-}
-
-// chunk is how much is encoded ahead of the socket.
-const chunk = 128 << 10
-
-// Read implements io.Reader.
-func (s *source) Read(p []byte) (int, error) {
-	if s.read == len(s.buf) {
-		if s.died = s.reached(); s.died != nil {
-			return 0, s.died
-		}
-		if s.ended {
-			return 0, io.EOF
-		}
-		s.fill()
-	}
-	n := copy(p, s.buf[s.read:])
-	s.read += n
-	return n, nil
-}
-
-// reached is the point in the middle of a COPY: some of its rows are with the server.
-func (s *source) reached() error {
-	if s.next == 0 {
-		return nil
-	}
-	return s.s.hook("ks04")
-}
-
-func (s *source) fill() {
-	if s.read > 0 {
-		s.buf, s.read = s.buf[:0], 0
-	}
-	for s.next < len(s.rows) && len(s.buf) < chunk {
-		s.add(s.rows[s.next])
-		s.next++
-	}
-	if s.next == len(s.rows) {
-		s.buf = append(s.buf, copyTrailer...)
-		s.ended = true
-	}
-}
-
-func (s *source) add(r rowChange) {
-	var err error
-	s.buf, err = s.enc.appendRow(s.buf, r.up.body, rowMeta{id: r.id, account: r.account, seq: r.up.seq, loaded: s.loaded, deleted: r.deleted})
-	if err != nil {
-		s.bad = append(s.bad, badRow{r.change, err})
-		return
-	}
-	s.sent = append(s.sent, r.change)
-	for i, n := range s.enc.rows {
-		for len(s.owners[i]) < n {
-			s.owners[i] = append(s.owners[i], r.change)
-		}
-	}
-	if s.enc.lift {
-		s.s.lifting = append(s.s.lifting, r.change)
-	}
-}

@@ -23,6 +23,8 @@ UPDATE "harvest"."estimate_messages" AS t SET "_deleted_at" = gone."at", "_loade
 FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[]) AS gone ("id", "seq", "at")
 WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";
 
+SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = '"harvest"."estimate_messages"'::regclass AND atthasdef AND attname = ANY($1));
+
 DELETE FROM "harvest"."estimate_message_recipients" WHERE "account_id" = $1 AND "estimate_message_id" = ANY($2);
 
 CREATE TABLE IF NOT EXISTS "harvest"."estimate_messages" (

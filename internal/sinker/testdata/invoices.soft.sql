@@ -23,6 +23,8 @@ UPDATE "harvest"."invoices" AS t SET "_deleted_at" = gone."at", "_loaded_at" = $
 FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[]) AS gone ("id", "seq", "at")
 WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";
 
+SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = '"harvest"."invoices"'::regclass AND atthasdef AND attname = ANY($1));
+
 DELETE FROM "harvest"."invoice_line_items" WHERE "account_id" = $1 AND "invoice_id" = ANY($2);
 
 CREATE TABLE IF NOT EXISTS "harvest"."invoices" (

@@ -23,6 +23,8 @@ UPDATE "harvest"."time_entries" AS t SET "_deleted_at" = gone."at", "_loaded_at"
 FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[]) AS gone ("id", "seq", "at")
 WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";
 
+SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = '"harvest"."time_entries"'::regclass AND atthasdef AND attname = ANY($1));
+
 CREATE TABLE IF NOT EXISTS "harvest"."time_entries" (
   "id" bigint NOT NULL,
   "account_id" bigint NOT NULL,
