@@ -242,7 +242,7 @@ func (c *consumer) serve(ctx context.Context, s *serving) error {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // whatever the session ended with, it was stopped
 		case errors.Is(err, errFenced) && c.stillOurs(ctx, s):
-			s.p.log.Info("the offset was moved by a rebuild, going on from there", "topic", s.p.topic)
+			s.p.log.Info("the offset was moved, by a rebuild or with a server that lost its last transactions; going on from there", "topic", s.p.topic)
 		case errors.Is(err, errFenced):
 			stopped.Set(1)
 			s.note(err)
@@ -258,7 +258,7 @@ func (c *consumer) serve(ctx context.Context, s *serving) error {
 		case judge(err) == fatal:
 			return explainFatal(err)
 		default:
-			if wait.first() {
+			if wait.first(err) {
 				s.p.log.Warn("cannot take the partition, trying again", "err", err)
 			}
 			_ = wait.wait(ctx)

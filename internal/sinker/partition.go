@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"harveststream/internal/ops"
 )
@@ -378,12 +379,12 @@ func grace(ctx context.Context) (context.Context, context.CancelFunc) {
 
 const shutdownGrace = 6 * time.Second
 
-// pause waits before the next try, says why once, and returns ctx's error when it ends.
+// pause waits before the next try, says why once and when the cause changes, and returns ctx's error when it ends.
 func (p *partition) pause(ctx context.Context, b *backoff, message string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if b.first() {
+	if b.first(err) {
 		p.log.Warn(message, "err", err)
 	}
 	if p.patience > 0 && b.waited > p.patience {
@@ -396,11 +397,22 @@ func (p *partition) pause(ctx context.Context, b *backoff, message string, err e
 type backoff struct {
 	delay, waited time.Duration
 	tries         int
+	cause         string // SQLSTATE of the last error
 }
 
 func newBackoff() *backoff { return &backoff{delay: 50 * time.Millisecond} }
 
-func (b *backoff) first() bool { b.tries++; return b.tries == 1 || b.tries%60 == 0 }
+// first reports whether an error is to be spoken of: the first, one of another cause than the last, and now and then.
+func (b *backoff) first(err error) bool {
+	cause := ""
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		cause = pg.Code
+	}
+	b.tries++
+	again := b.tries > 1 && cause == b.cause && b.tries%60 != 0
+	b.cause = cause
+	return !again
+}
 
 func (b *backoff) wait(ctx context.Context) error {
 	select {

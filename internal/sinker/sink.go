@@ -121,7 +121,7 @@ func (s *sink) start(ctx context.Context, try func(ctx context.Context) error) e
 		case what != retry:
 			return ops.Fail(ops.ExitConfig, err)
 		}
-		if wait.first() {
+		if wait.first(err) {
 			s.log.Warn("cannot start yet, trying again", "err", err)
 		}
 		if ctx.Err() == nil && time.Since(began) > startPatience {

@@ -1,0 +1,240 @@
+package sinker_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"harveststream/internal/ops"
+	"harveststream/internal/pgserver"
+	"harveststream/internal/sinker"
+)
+
+// heard is a log that tests wait on.
+type heard struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	want string
+	met  chan struct{} // closed once want was said
+}
+
+// hear has the service's log looked through for a text.
+func (w *world) hear(want string) *heard {
+	h := &heard{want: want, met: make(chan struct{})}
+	w.deps.Log = slog.New(slog.NewTextHandler(io.MultiWriter(h, testLog{w.t}), nil))
+	return h
+}
+
+func (h *heard) Write(b []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.text.Write(b)
+	if h.want != "" && strings.Contains(h.text.String(), h.want) {
+		h.want = ""
+		close(h.met)
+	}
+	return len(b), nil
+}
+
+// await waits for what must come.
+func (w *world) await(met <-chan struct{}) {
+	w.t.Helper()
+	select {
+	case <-met:
+	case <-time.After(70 * time.Second):
+		w.t.Fatal("it has not come")
+	}
+}
+
+// TestOutOfConnections: a server that takes no more connections is waited for (S1; reliability Q3).
+func TestOutOfConnections(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.drain()
+	low, role := w.lowRole()
+	w.sql("GRANT USAGE ON SCHEMA harvest TO " + role + "; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA harvest TO " + role)
+	refused := w.hear("too many connections")
+	w.serve("DATABASE_URL=" + low.DatabaseURL.Reveal())
+	tasks := stream(t, "tasks")
+	w.publish(version{stream: tasks, id: 1, row: row{}})
+	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+	w.sql("ALTER ROLE " + role + " CONNECTION LIMIT 0")
+	w.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", role)
+	w.publish(version{stream: tasks, id: 2, row: row{}})
+	w.await(refused.met)
+	w.sql("ALTER ROLE " + role + " CONNECTION LIMIT -1")
+	w.eventually("SELECT count(*) = 2 FROM harvest.tasks")
+}
+
+// TestDiskFull: a full disk is waited for, and nobody's record is to blame (S5; reliability Q6). The server says so by a trigger.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.drain()
+	w.sql(`CREATE TABLE full_disk (x int); INSERT INTO full_disk VALUES (1);
+CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+IF EXISTS (SELECT FROM public.full_disk) THEN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END IF; RETURN NEW; END $$;
+CREATE TRIGGER fill BEFORE INSERT OR UPDATE ON harvest.tasks FOR EACH ROW EXECUTE FUNCTION fill()`)
+	refused := w.hear("No space left")
+	w.serve()
+	want := w.history(rand.New(rand.NewPCG(51, 52)), 200, false)
+	w.await(refused.met)
+	w.sql("DELETE FROM full_disk")
+	w.eventually("SELECT count(*) = $1 FROM harvest.tasks", int64(len(want)))
+	w.equal(w.table("harvest.tasks", "id, account_id"), want)
+	if n := one[int](w, "SELECT count(*) FROM harvest._dead_letters"); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+}
+
+// ownServer is a PostgreSQL that a test may crash and restart; its address stays.
+type ownServer struct {
+	t      *testing.T
+	dir    string
+	server *pgserver.Server
+}
+
+func newOwnServer(t *testing.T) *ownServer {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sinker-outage-") // under root the server's user cannot reach t.TempDir
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // another user's server lives in it
+		t.Fatal(err)
+	}
+	s := &ownServer{t: t, dir: dir}
+	s.start()
+	t.Cleanup(func() { _ = s.server.Stop() })
+	return s
+}
+
+func (s *ownServer) start() {
+	var err error
+	if s.server, err = pgserver.Start(s.t.Context(), pgserver.Options{Dir: filepath.Join(s.dir, "data"), Durable: true}); err != nil {
+		s.t.Error(err)
+		return
+	}
+	u, err := url.Parse(s.server.URL)
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	link := filepath.Join(s.dir, "sockets")
+	_ = os.Remove(link)
+	if err := os.Symlink(u.Query().Get("host"), link); err != nil {
+		s.t.Error(err)
+	}
+}
+
+func (s *ownServer) url() string {
+	return "postgres:///postgres?host=" + url.QueryEscape(filepath.Join(s.dir, "sockets")) + "&user=postgres"
+}
+
+// restart is pg_ctl restart -m fast.
+func (s *ownServer) restart() {
+	if err := s.server.Stop(); err != nil {
+		s.t.Error(err)
+	}
+	s.start()
+}
+
+// crash kills the server's processes that work for sinkers: the server throws everybody out and recovers from its log.
+func (s *ownServer) crash() {
+	conn, err := pgx.Connect(s.t.Context(), s.url())
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer conn.Close(s.t.Context())
+	rows, err := conn.Query(s.t.Context(), "SELECT pid FROM pg_stat_activity WHERE application_name = 'harvest-sinker' ORDER BY state = 'idle'")
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil || len(pids) == 0 {
+		s.t.Errorf("%d processes are at work: %v", len(pids), err)
+		return
+	}
+	_ = syscall.Kill(pids[0], syscall.SIGKILL)
+	for err == nil { // until we are thrown out, too
+		_, err = conn.Exec(s.t.Context(), "SELECT 1")
+	}
+}
+
+// TestServerEnds: PostgreSQL restarted, or crashed, in the middle of a COPY, before and during COMMIT: the service goes on by itself, and
+// nothing is lost, nothing twice (S1; reliability Q1, Q2, Q14).
+func TestServerEnds(t *testing.T) {
+	t.Parallel()
+	s := newOwnServer(t)
+	w := newWorldIn(t, s.url())
+	w.topics(1, "tasks")
+	var end struct {
+		sync.Mutex
+		at   string
+		how  func()
+		done chan struct{}
+	}
+	w.deps.Hook = func(at string) error {
+		end.Lock()
+		defer end.Unlock()
+		if at == end.at {
+			end.at = ""
+			end.how()
+			close(end.done)
+		}
+		return nil
+	}
+	w.serve()
+	r := rand.New(rand.NewPCG(61, 62))
+	for _, point := range []string{"ks03", "ks04", "ks05", "ks06"} {
+		for name, how := range map[string]func(){"restart": s.restart, "crash": s.crash} {
+			done := make(chan struct{})
+			end.Lock()
+			end.at, end.how, end.done = point, how, done
+			end.Unlock()
+			want := w.history(r, 80, false)
+			w.await(done)
+			w.reconnect()
+			w.eventually("SELECT (seqs -> $1 ->> 'seq')::bigint = $2 FROM harvest._offsets", fmt.Sprint(account), w.seqs[fmt.Sprint("harvest.tasks", int64(account), int32(0))])
+			w.equal(pick(w.table("harvest.tasks", "id, account_id"), want), want)
+			t.Logf("%s at %s: done", name, point)
+		}
+	}
+	if err := sinker.Verify(t.Context(), w.cfg, w.deps, []string{"tasks"}); ops.ExitCode(err) != ops.ExitOK {
+		t.Error(err)
+	}
+}
+
+// reconnect makes a new connection for the test itself.
+func (w *world) reconnect() {
+	w.t.Helper()
+	for {
+		conn, err := pgx.Connect(w.t.Context(), w.url)
+		if err == nil {
+			w.db = conn
+			w.sql("SET TimeZone = 'UTC'")
+			w.t.Cleanup(func() { _ = conn.Close(w.t.Context()) })
+			return
+		}
+		if w.t.Context().Err() != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
