@@ -16,6 +16,7 @@ import (
 
 // Confluent's Python client reads every topic, tombstones included, and has the account.
 func TestPythonConsumer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, harvesttest.Options{Seed: 14})
 	if parts.python == "" {
 		t.Skipf("SKIPPED: %s names no python", variable)
@@ -57,6 +58,7 @@ func TestPythonConsumer(t *testing.T) {
 
 // kcat sees the wire format's framing, the headers, and tombstones as such.
 func TestKcat(t *testing.T) {
+	t.Parallel()
 	kcat, err := exec.LookPath("kcat")
 	w := newWorld(t, harvesttest.Options{Seed: 15})
 	if err != nil {

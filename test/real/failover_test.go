@@ -10,6 +10,7 @@ import (
 // How long a change waits after a program was killed and started again: the producer sees that its predecessor's process is gone; the
 // sinker's group waits for the end of the dead member's session.
 func TestRestartAfterKill(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, harvesttest.Options{Seed: 13})
 	w.pass()
 	p, s := w.start("producer", nil), w.start("sinker", nil)

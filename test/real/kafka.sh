@@ -15,7 +15,7 @@ fetch() {
     [ -e "$libs/.complete" ] && return
     need mvn
     rm -rf "$libs"
-    mvn_quiet $plugin:copy-dependencies -DoutputDirectory="$libs" -DincludeScope=runtime
+    mvn_quiet -P kafka $plugin:copy-dependencies -DoutputDirectory="$libs" -DincludeScope=runtime
     verified kafka "$libs"
 }
 

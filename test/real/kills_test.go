@@ -26,6 +26,7 @@ func (v *victim) next(rng *rand.Rand, now time.Time) {
 // account, nothing was published twice and no seq is missing. A killed service's partitions are free when its group session ends, so the
 // sinker that dies most often is drain, which needs no group; the service beside it dies seldom enough to get to work.
 func TestKills(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, harvesttest.Options{Seed: 11})
 	rng := rand.New(rand.NewPCG(*seed, 11))
 	w.env = append(w.env, "HARVEST_LOOKBACK=10s", "HARVEST_SWEEP_INTERVAL=15s", "HARVEST_RECENT_SWEEP_INTERVAL=10s", "HARVEST_CHILDREN_INTERVAL=20s")

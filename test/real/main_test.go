@@ -18,6 +18,7 @@ import (
 // What run.sh's flags set.
 var (
 	killing = flag.Duration("killing", time.Minute, "how long TestKills kills")
+	rounds  = flag.Int("rounds", 3, "how often TestPoints kills at each point")
 	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano())%1e6, "of what is random")
 )
 
@@ -27,7 +28,8 @@ const variable = "HARVESTSTREAM_REAL"
 var parts struct {
 	kafka, registry, postgres string // host:port,…; URL; URL
 	python                    string // with Confluent's client; may be missing
-	programs                  string // folder with producer and sinker
+	connect                   string // URL of a worker; may be missing
+	programs                  string // folder with producer and sinker; in armed/ those that die at named points
 	logs                      string
 }
 
@@ -47,7 +49,7 @@ func prepared(m *testing.M) (int, error) {
 	}
 	for part := range strings.FieldsSeq(os.Getenv(variable)) {
 		name, value, _ := strings.Cut(part, "=")
-		field := map[string]*string{"kafka": &parts.kafka, "registry": &parts.registry, "postgres": &parts.postgres, "python": &parts.python}[name]
+		field := map[string]*string{"kafka": &parts.kafka, "registry": &parts.registry, "postgres": &parts.postgres, "python": &parts.python, "connect": &parts.connect}[name]
 		if field == nil {
 			return 0, fmt.Errorf("%s: there is no part %q", variable, name)
 		}
@@ -65,10 +67,12 @@ func prepared(m *testing.M) (int, error) {
 	if err := os.MkdirAll(parts.logs, 0o755); err != nil {
 		return 0, err
 	}
-	build := exec.Command("go", "build", "-o", dir, "./cmd/producer", "./cmd/sinker")
-	build.Dir, build.Stderr = "../..", os.Stderr
-	if err := build.Run(); err != nil {
-		return 0, fmt.Errorf("building the programs: %w", err)
+	for to, tags := range map[string]string{dir: "", filepath.Join(dir, "armed"): "faultpoints"} {
+		build := exec.Command("go", "build", "-tags", tags, "-o", to+"/", "./cmd/producer", "./cmd/sinker")
+		build.Dir, build.Stderr = "../..", os.Stderr
+		if err := build.Run(); err != nil {
+			return 0, fmt.Errorf("building the programs: %w", err)
+		}
 	}
 	fmt.Printf("seed %d\n", *seed)
 	return m.Run(), nil

@@ -14,6 +14,7 @@ import (
 // The first pass brings the account as it is, in every column of every stream; what comes after it publishes nothing, however often and
 // whoever asks.
 func TestFirstLoad(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, harvesttest.Options{Seed: 1, Numbers: harvesttest.Mixed})
 	began := time.Now()
 	w.sync()
@@ -73,6 +74,7 @@ func waitFor(t *testing.T, p *program, text string) {
 // Changes of all kinds, silent ones and deletes included, in rounds, each brought over by one pass; the tables of a moment between by drain
 // --until.
 func TestChanges(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, harvesttest.Options{Seed: 2})
 	rng := rand.New(rand.NewPCG(*seed, 2))
 	w.pass(eager...)
@@ -116,6 +118,7 @@ func (w *world) passAllowing() {
 
 // drain --until applies what was on the topics by a moment, and no more.
 func TestUntil(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, harvesttest.Options{Seed: 3})
 	w.sync()
 	var entry int64
@@ -146,6 +149,7 @@ func TestUntil(t *testing.T) {
 
 // Two accounts whose rows have the same ids share topics, tables and, in the end, two services side by side.
 func TestTwoAccounts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, harvesttest.Options{Seed: 4})
 	other := w.account(harvesttest.Options{Seed: *seed + 4, Account: 77})
 	rng := rand.New(rand.NewPCG(*seed, 4))

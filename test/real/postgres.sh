@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # PostgreSQL on loopback, from the machine's own package (PGBIN: where its programs are).
-#   postgres.sh fetch | start | stop | kill | url
+#   postgres.sh fetch | start | stop | quit | kill | url
+# quit is an immediate shutdown: sessions end at once, the next start recovers from the log.
 # fsync is off: that survives a kill of the server, not of the machine. synchronous_commit stays on: off loses commits in a kill.
 . "$(dirname "$0")/lib.sh"
 port=$((REAL_PORT + 60)) dir=$(folder postgres)
@@ -53,7 +54,8 @@ case ${1:-} in
 fetch) programs >/dev/null ;;
 start) start ;;
 stop) finish INT postgres ;;
+quit) finish QUIT postgres ;;
 kill) finish KILL postgres ;;
 url) url ;;
-*) die "postgres.sh fetch | start | stop | kill | url" ;;
+*) die "postgres.sh fetch | start | stop | quit | kill | url" ;;
 esac

@@ -29,7 +29,7 @@ var programs atomic.Int64
 // start runs a program with what its environment says, and nothing else of ours.
 func (w *world) start(name string, args []string, env ...string) *program {
 	w.t.Helper()
-	p := &program{t: w.t, name: name, log: filepath.Join(parts.logs, fmt.Sprintf("%s-%s-%d.log", w.name, name, programs.Add(1))), done: make(chan struct{})}
+	p := &program{t: w.t, name: name, log: filepath.Join(parts.logs, fmt.Sprintf("%s-%s-%d.log", w.name, filepath.Base(name), programs.Add(1))), done: make(chan struct{})}
 	out, err := os.Create(p.log)
 	if err != nil {
 		w.t.Fatal(err)

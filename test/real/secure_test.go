@@ -91,6 +91,7 @@ func login(user string) []string {
 
 // TLS, SCRAM and exactly the documented rights do; with one less, check names what is missing; a wrong password is 77 everywhere.
 func TestRights(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, harvesttest.Options{Seed: 12})
 	t.Cleanup(func() {
 		for _, r := range w.rights() {
