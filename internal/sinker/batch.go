@@ -49,6 +49,9 @@ func readEntry(rec *kgo.Record) (entry, error) {
 	return e, err
 }
 
+// unusable reports whether only key and rank could be read.
+func (e *entry) unusable() bool { return !e.tombstone && e.body == nil }
+
 // readHeaders reads the record's rank, which every record of our producer has, and whether it is the object's first.
 func (e *entry) readHeaders() error {
 	for i := range e.rec.Headers {

@@ -19,6 +19,7 @@ type checkpoints struct {
 	*sink
 	last    map[checkpointKey]*kafka.Checkpoint
 	unknown bool // a checkpoint could not be read; said once
+	behind  bool // later ones are on the topic: those read so far are not the last words
 }
 
 type checkpointKey struct {
@@ -50,6 +51,16 @@ func (c *checkpoints) add(rec *kgo.Record) {
 		return
 	}
 	c.last[key] = point
+}
+
+// take takes what was fetched of the checkpoint topic.
+func (c *checkpoints) take(f kgo.FetchTopicPartition) {
+	for _, rec := range f.Records {
+		if !rec.Attrs.IsControl() {
+			c.add(rec)
+		}
+		c.behind = rec.Offset+1 < f.LastStableOffset
+	}
 }
 
 // apply writes to _streams up to which moment each table is complete: the checkpoint's cursor, once the offsets it speaks of are applied.
@@ -119,6 +130,7 @@ func (c *consumer) followCheckpoints(ctx context.Context) {
 	cl, err := kgo.NewClient(append(slices.Clone(c.opts),
 		kgo.ConsumeTopics(c.cfg.Kafka.CheckpointTopic()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // the end of the topic is one
 		kgo.FetchMaxBytes(1<<20),
 		kgo.MetadataMaxAge(10*time.Second),
 	)...)
@@ -129,9 +141,9 @@ func (c *consumer) followCheckpoints(ctx context.Context) {
 	defer cl.Close()
 	for ctx.Err() == nil {
 		wait, cancel := context.WithTimeout(ctx, 2*time.Second)
-		cl.PollFetches(wait).EachRecord(points.add)
+		cl.PollFetches(wait).EachPartition(points.take)
 		cancel()
-		if len(points.last) == 0 {
+		if points.behind || len(points.last) == 0 {
 			continue
 		}
 		if err := c.db.use(ctx, func(conn *pgx.Conn) error { return points.apply(ctx, conn) }); err != nil && ctx.Err() == nil {

@@ -22,23 +22,24 @@ type deadLetter struct {
 }
 
 // setAside writes dead letters, inside the transaction that passes over their records. One that is there already (a replay) is not
-// written again; another record in its place (of a topic made anew) is.
-func setAside(ctx context.Context, conn *pgx.Conn, namespace string, letters []deadLetter, now time.Time) error {
+// written again; another record in its place (of a topic made anew) is. It returns how many were new.
+func setAside(ctx context.Context, conn *pgx.Conn, namespace string, letters []deadLetter, now time.Time) (written int, err error) {
 	for _, d := range letters {
 		var id *int
 		if n, _, err := schema.SplitHeader(d.rec.Value); err == nil {
 			id = &n
 		}
 		table := quote(namespace, tableDeadLetters)
-		_, err := conn.Exec(ctx, `INSERT INTO `+table+` ("topic", "partition", "offset", "schema_id", "key", "value", "reason", "at", "headers")
+		tag, err := conn.Exec(ctx, `INSERT INTO `+table+` ("topic", "partition", "offset", "schema_id", "key", "value", "reason", "at", "headers")
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE NOT EXISTS (SELECT FROM `+table+` WHERE "topic" = $1 AND "partition" = $2 AND "offset" = $3
   AND "key" IS NOT DISTINCT FROM $5 AND "value" IS NOT DISTINCT FROM $6)`,
 			d.rec.Topic, d.rec.Partition, d.rec.Offset, id, d.rec.Key, d.rec.Value, printable(d.reason), now, headersOf(d.rec))
 		if err != nil {
-			return fmt.Errorf("setting aside offset %d of %s/%d: %w", d.rec.Offset, d.rec.Topic, d.rec.Partition, err)
+			return written, fmt.Errorf("setting aside offset %d of %s/%d: %w", d.rec.Offset, d.rec.Topic, d.rec.Partition, err)
 		}
+		written += int(tag.RowsAffected())
 	}
-	return nil
+	return written, nil
 }
 
 // headersOf are a record's headers as they are kept.

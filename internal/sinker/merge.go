@@ -66,15 +66,17 @@ func (sh *shadow) merge() []mergeStep {
 	live, shadow := sh.live.ident(), sh.copy.ident()
 	deleted := quote(sh.cfg.Schema, tableDeleted)
 	keep := `ON CONFLICT ("stream", "id", "account_id") DO UPDATE SET "seq" = excluded."seq", "deleted_at" = excluded."deleted_at" WHERE excluded."seq" > d."seq"`
-	steps := []mergeStep{
-		{what: "counting rows", sql: "ANALYZE " + shadow},
-		{what: "remembering rows the topic no longer has", args: []any{sh.live.stream.Name, sh.at},
+	steps := []mergeStep{{what: "counting rows", sql: "ANALYZE " + shadow}}
+	if sh.anew {
+		steps = append(steps, sh.forgetRanks()...)
+	} else {
+		steps = append(steps, mergeStep{what: "remembering rows the topic no longer has", args: []any{sh.live.stream.Name, sh.at},
 			sql: fmt.Sprintf(`INSERT INTO %s AS d ("stream", "id", "account_id", "seq", "deleted_at") SELECT $1::text, t."id", t."account_id", t."_seq", $2::timestamptz FROM %s AS t WHERE %s %s`,
-				deleted, live, sh.superfluous(), keep)},
-		{what: "remembering deletes",
-			sql: fmt.Sprintf(`INSERT INTO %s AS d ("stream", "id", "account_id", "seq", "deleted_at") SELECT "stream", "id", "account_id", "seq", "deleted_at" FROM %s %s`,
-				deleted, quote("pg_temp", tableDeleted), keep)},
+				deleted, live, sh.superfluous(), keep)})
 	}
+	steps = append(steps, mergeStep{what: "remembering deletes",
+		sql: fmt.Sprintf(`INSERT INTO %s AS d ("stream", "id", "account_id", "seq", "deleted_at") SELECT "stream", "id", "account_id", "seq", "deleted_at" FROM %s %s`,
+			deleted, quote("pg_temp", tableDeleted), keep)})
 	if sh.live.soft {
 		steps = append(steps, mergeStep{what: "marking rows the topic no longer has", count: superfluousRows, args: []any{sh.at},
 			sql: fmt.Sprintf("UPDATE %s AS t SET %s = $1::timestamptz, %s = $1::timestamptz WHERE %s", live, quote(columnDeleted), quote(columnLoaded), sh.superfluous())})
@@ -85,6 +87,19 @@ func (sh *shadow) merge() []mergeStep {
 	steps = append(steps, mergeStep{what: "writing rows", count: missingRows, sql: sh.overwrite()})
 	for i, c := range sh.live.children {
 		steps = append(steps, sh.mergeChild(&c.relation, &sh.copy.children[i].relation, c.parent)...)
+	}
+	return steps
+}
+
+// forgetRanks lets go of what an earlier topic of the name has left: in the one that is there its numbers may begin again, and records
+// of it would lose against them for ever (S3).
+func (sh *shadow) forgetRanks() []mergeStep {
+	steps := []mergeStep{{what: "forgetting deletes of an earlier topic", args: []any{sh.live.stream.Name},
+		sql: fmt.Sprintf(`DELETE FROM %s WHERE "stream" = $1`, quote(sh.cfg.Schema, tableDeleted))}}
+	if sh.live.soft {
+		steps = append(steps, mergeStep{what: "forgetting ranks of an earlier topic",
+			sql: fmt.Sprintf("UPDATE %s AS t SET %s = 0 WHERE NOT EXISTS (SELECT FROM %s AS s WHERE %s)",
+				sh.live.ident(), quote(columnSeq), sh.copy.ident(), keyed(&sh.live.relation, "s", "t"))})
 	}
 	return steps
 }

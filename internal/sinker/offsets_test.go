@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"harveststream/internal/ops"
 	"harveststream/internal/sinker"
@@ -320,5 +321,88 @@ func TestPartialReplay(t *testing.T) {
 		if n := one[int](w, "SELECT count(*) FROM harvest.tasks t WHERE to_jsonb(t) ->> '_deleted_at' IS NULL"); n != 0 {
 			t.Errorf("%s: %d rows are alive", mode, n)
 		}
+	}
+}
+
+// TestSpoiltIsNotMissing: a record that was set aside is not counted as missing, by the service or after a rebuild (S5, S9).
+func TestSpoiltIsNotMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	tasks := stream(t, "tasks")
+	spoilt := func() *kgo.Record {
+		v := version{stream: tasks, id: 2, row: row{}}
+		rec := w.record(&v)
+		rec.Value = []byte("spoilt")
+		return rec
+	}
+	good := func() *kgo.Record { return w.record(&version{stream: tasks, id: 1, row: row{}}) }
+	w.produce(kgo.TryCommit, good(), spoilt(), good(), spoilt())
+	w.drain()
+	w.produce(kgo.TryCommit, good(), spoilt())
+	if err := sinker.Rebuild(t.Context(), w.cfg, w.deps, []string{"tasks"}); err != nil {
+		t.Fatal(err)
+	}
+	w.produce(kgo.TryCommit, good())
+	w.drain()
+	if got := one[string](w, `SELECT (SELECT count(*) FROM harvest._dead_letters) || ' ' || (SELECT coalesce(sum(gaps), 0) FROM harvest._streams) || ' ' || (SELECT _seq FROM harvest.tasks)`); got != "3 0 7" {
+		t.Errorf("dead letters, records missing and the row's rank: %s", got)
+	}
+}
+
+// TestNumbersBeginAgain: after everything on Kafka's side was lost, the topic's numbers begin again. A rebuild beside the producer's first
+// read takes rows away that are not there yet; when they come, nothing remembered of the old topic stands against them (S2, S3).
+func TestNumbersBeginAgain(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"hard", "soft"} {
+		w := newWorld(t, "SINK_DELETE_MODE="+mode)
+		w.topics(1, "tasks")
+		tasks := stream(t, "tasks")
+		for range 3 {
+			w.publish(version{stream: tasks, id: 1, row: row{"name": "old"}}, version{stream: tasks, id: 2, row: row{"name": "old"}}, version{stream: tasks, id: 3, row: row{"name": "old"}})
+		}
+		w.publish(version{stream: tasks, id: 3})
+		w.drain()
+		if _, err := kadm.NewClient(w.cl).DeleteTopics(t.Context(), w.kafka.Topic("tasks")); err != nil {
+			t.Fatal(err)
+		}
+		w.topics(1, "tasks")
+		w.connect()
+		clear(w.seqs)
+		clear(w.rows)
+		w.publish(version{stream: tasks, id: 1, row: row{"name": "new"}})
+		if err := sinker.Rebuild(t.Context(), w.cfg, w.deps, []string{"tasks"}); err != nil {
+			t.Fatal(err)
+		}
+		w.publish(version{stream: tasks, id: 2, row: row{"name": "new"}}, version{stream: tasks, id: 3, row: row{"name": "restored"}}, version{stream: tasks, id: 1, row: row{"name": "newer"}})
+		w.drain()
+		if got := one[string](w, "SELECT string_agg(name, ' ' ORDER BY id) FROM harvest.tasks t WHERE to_jsonb(t) ->> '_deleted_at' IS NULL"); got != "newer new restored" {
+			t.Errorf("%s: %s", mode, got)
+		}
+		if err := sinker.Verify(t.Context(), w.cfg, w.deps, []string{"tasks"}); err != nil {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+}
+
+// TestRebuildOfNothing: a rebuild that could not read the topic's records does not empty the table (S5).
+func TestRebuildOfNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	var list []version
+	for id := range int64(150) {
+		list = append(list, version{stream: stream(t, "tasks"), id: id + 1, row: row{}})
+	}
+	w.publish(list...)
+	w.drain()
+	w.sql("DELETE FROM harvest._schemas")
+	cfg := w.cfg
+	cfg.Kafka.RegistryTransport = handler{srfake.NewRegistry().Handler()} // restored without its contents
+	if err := sinker.Rebuild(t.Context(), cfg, w.deps, []string{"tasks"}); ops.ExitCode(err) != ops.ExitData {
+		t.Errorf("exit %d: %v", ops.ExitCode(err), err)
+	}
+	if got := one[string](w, "SELECT (SELECT count(*) FROM harvest.tasks) || ' ' || (SELECT count(*) FROM harvest._dead_letters)"); got != "150 0" {
+		t.Errorf("rows and dead letters: %s", got)
 	}
 }

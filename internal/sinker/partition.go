@@ -121,14 +121,20 @@ func (p *partition) read(t taken) portion {
 		e, err := readEntry(rec)
 		if err != nil {
 			part.letters = append(part.letters, deadLetter{rec, err.Error()})
-			continue
+			if e.seq == 0 {
+				continue
+			}
 		}
 		part.seen = append(part.seen, e)
 	}
+	part.entries = part.seen
+	if len(part.letters) > 0 { // their seqs are seen, and not missing (S9)
+		part.entries = slices.DeleteFunc(slices.Clone(part.seen), func(e entry) bool { return e.unusable() })
+	}
 	room.seen = part.seen
-	room.sorted = append(room.sorted[:0], part.seen...)
-	room.changes = fold(slices.Grow(room.changes[:0], len(part.seen)), room.sorted, p.table.soft)
-	part.entries, part.changes = part.seen, room.changes
+	room.sorted = append(room.sorted[:0], part.entries...)
+	room.changes = fold(slices.Grow(room.changes[:0], len(part.entries)), room.sorted, p.table.soft)
+	part.changes = room.changes
 	return part
 }
 
@@ -302,7 +308,7 @@ func (p *partition) write(ctx context.Context, conn *pgx.Conn, part portion, b *
 	if err := p.writer.apply(ctx, conn, b); err != nil {
 		return err
 	}
-	if err := setAside(ctx, conn, p.cfg.Schema, part.letters, b.now); err != nil {
+	if _, err := setAside(ctx, conn, p.cfg.Schema, part.letters, b.now); err != nil {
 		return err
 	}
 	if len(part.letters) > 0 {

@@ -111,6 +111,7 @@ type shadow struct {
 	topic  string
 
 	id      string
+	anew    bool            // the live table was read from another topic: its ranks mean nothing
 	at      time.Time       // when the ends were asked for
 	next    map[int32]int64 // position read to, by partition
 	seqs    map[int32]seqs
@@ -196,13 +197,13 @@ func (sh *shadow) readTo(ctx context.Context, to map[int32]int64) error {
 
 func (sh *shadow) add(ctx context.Context, rec *kgo.Record) error {
 	e, err := readEntry(rec)
-	if err != nil {
-		sh.letters = append(sh.letters, deadLetter{rec, err.Error()})
-		return nil //nolint:nilerr // set aside (S5)
-	}
 	marks := sh.seqs[rec.Partition]
 	if e.seq > marks[e.account].Seq {
 		marks[e.account] = seqMark{e.seq, rec.Timestamp}
+	}
+	if err != nil {
+		sh.letters = append(sh.letters, deadLetter{rec, err.Error()})
+		return nil //nolint:nilerr // set aside (S5)
 	}
 	sh.entries = append(sh.entries, e)
 	if sh.bytes += recordSize(rec); len(sh.entries) >= batchRows || sh.bytes >= batchBytes {
@@ -336,8 +337,13 @@ func (sh *shadow) rebuild(ctx context.Context) (difference, error) {
 				*step.count(&found) += tag.RowsAffected()
 			}
 		}
-		if err := setAside(ctx, conn, sh.cfg.Schema, sh.letters, time.Now()); err != nil {
+		fresh, err := setAside(ctx, conn, sh.cfg.Schema, sh.letters, time.Now())
+		if err != nil {
 			return err
+		}
+		if tooMany(sh.read, fresh) {
+			return ops.Fail(ops.ExitData, fmt.Errorf("%d of %d records cannot be applied, the first at offset %d: %s; that is no accident, nothing was changed",
+				len(sh.letters), sh.read, sh.letters[0].rec.Offset, sh.letters[0].reason))
 		}
 		if err := sh.takeOffsets(ctx); err != nil {
 			return err
@@ -367,8 +373,10 @@ VALUES ($1, $2, $3, $4, 0, $5, $5, '{}') ON CONFLICT DO NOTHING`, sh.topic, numb
 			return err
 		}
 	}
-	_, err := sh.conn.Exec(ctx, `SELECT FROM `+sh.offsets.ident()+` WHERE "topic" = $1 ORDER BY "partition" FOR UPDATE`, sh.topic)
-	return err
+	if _, err := sh.conn.Exec(ctx, `SELECT FROM `+sh.offsets.ident()+` WHERE "topic" = $1 ORDER BY "partition" FOR UPDATE`, sh.topic); err != nil {
+		return err
+	}
+	return sh.conn.QueryRow(ctx, `SELECT coalesce(bool_or("topic_id" <> $2), false) FROM `+sh.offsets.ident()+` WHERE "topic" = $1`, sh.topic, sh.id).Scan(&sh.anew)
 }
 
 // takeOffsets stores what the table is now equal to, and forgets gaps: the table has what the topic has.

@@ -1,6 +1,7 @@
 package sinker_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"testing"
@@ -204,6 +205,36 @@ func TestCompleteTo(t *testing.T) {
 	w.serve()
 	say(2, cursor.Add(2*time.Hour))
 	w.eventually("SELECT complete_to = $1 FROM harvest._streams", cursor.Add(2*time.Hour))
+}
+
+// TestCompleteToStays: a service that starts reads old checkpoints first; what it says of completeness does not step back meanwhile (S9).
+func TestCompleteToStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks", "_checkpoints")
+	cursor := time.Date(2026, 4, 5, 6, 7, 8, 0, time.UTC)
+	say := func(hours int) {
+		point := kafka.Checkpoint{Account: account, Stream: "tasks", Cursor: cursor.Add(time.Duration(hours) * time.Hour), Partitions: []kafka.PartitionState{{}}}
+		w.produce(kgo.TryCommit, &kgo.Record{Topic: w.kafka.CheckpointTopic(), Key: kafka.CheckpointKey(account, "tasks"), Value: point.Marshal()})
+	}
+	pad := func() { // so that the topic comes in several answers
+		for range 6 {
+			w.produce(kgo.TryCommit, &kgo.Record{Topic: w.kafka.CheckpointTopic(), Key: []byte("other"), Value: bytes.Repeat([]byte("x"), 900<<10)})
+		}
+	}
+	say(1)
+	pad()
+	say(2)
+	w.drain()
+	w.sql(`CREATE TABLE steps (complete_to timestamptz);
+CREATE FUNCTION step() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.steps VALUES (NEW.complete_to); RETURN NEW; END $$;
+CREATE TRIGGER step BEFORE UPDATE ON harvest._streams FOR EACH ROW EXECUTE FUNCTION step()`)
+	w.serve()
+	say(3)
+	w.eventually("SELECT complete_to = $1 FROM harvest._streams", cursor.Add(3*time.Hour))
+	if n := one[int](w, "SELECT count(*) FROM steps WHERE complete_to IS NULL OR complete_to < $1", cursor.Add(2*time.Hour)); n != 0 {
+		t.Errorf("%d steps back", n)
+	}
 }
 
 // TestOffsetMoved: an offset set back under the service is taken up from where it stands: nothing is applied from anywhere else (S1).
