@@ -339,6 +339,9 @@ func TestSpoiltIsNotMissing(t *testing.T) {
 	good := func() *kgo.Record { return w.record(&version{stream: tasks, id: 1, row: row{}}) }
 	w.produce(kgo.TryCommit, good(), spoilt(), good(), spoilt())
 	w.drain()
+	if n := one[int](w, "SELECT count(*) FROM harvest._streams WHERE gaps > 0"); n != 0 {
+		t.Error("a spoilt record is counted as missing")
+	}
 	w.produce(kgo.TryCommit, good(), spoilt())
 	if err := sinker.Rebuild(t.Context(), w.cfg, w.deps, []string{"tasks"}); err != nil {
 		t.Fatal(err)
