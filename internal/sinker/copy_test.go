@@ -1,11 +1,14 @@
 package sinker_test
 
 import (
+	"context"
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"harveststream/internal/sinker"
@@ -14,8 +17,9 @@ import (
 // appliers is a world whose batches are applied directly, so that their sizes are the test's.
 type appliers struct {
 	*world
-	a    *sinker.Applier
-	want map[string]string
+	a       *sinker.Applier
+	applied int64 // seq; what is not above it is taken for a replay
+	want    map[string]string
 }
 
 func newApplier(t *testing.T, streamName string) *appliers {
@@ -39,7 +43,7 @@ func (w *appliers) apply(streamName string, from, to int64, of func(id int64) ro
 		recs = append(recs, w.record(&v))
 		w.want[fmt.Sprintf("%d/%d", v.id, v.account)] = expected(w.t, &v, nil, false)
 	}
-	if bad, err := w.a.Apply(w.t.Context(), w.db, recs); err != nil || len(bad) > 0 {
+	if bad, err := w.a.Apply(w.t.Context(), w.db, w.applied, recs); err != nil || len(bad) > 0 {
 		w.t.Fatalf("%v, bad: %d", err, bad)
 	}
 }
@@ -126,8 +130,72 @@ func TestLeftOutBad(t *testing.T) {
 		}
 		recs = append(recs, w.record(&v))
 	}
-	bad, err := w.a.Apply(t.Context(), w.db, recs)
+	bad, err := w.a.Apply(t.Context(), w.db, 0, recs)
 	if err != nil || !slices.Equal(bad, []int64{n + 600}) {
 		t.Errorf("bad are %d (%v)", bad, err)
 	}
 }
+
+// TestSample: of many updates only some are asked for, in a lone partition, and rows that are not there all the same arrive like the others;
+// replays of older versions change nothing, and items are those of the last version.
+func TestSample(t *testing.T) {
+	t.Parallel()
+	const n = 2000
+	w := newApplier(t, "invoices")
+	item := func(n int64) row { return row{"id": n} }
+	first := func(id int64) row { return row{"number": "first", "line_items": []row{item(id), item(-id)}} }
+	w.apply("invoices", 1, n, first)
+	w.sql("DELETE FROM harvest.invoices WHERE id % 10 = 3")
+	w.sql("DELETE FROM harvest.invoice_line_items WHERE invoice_id % 10 = 3")
+	asked := w.count()
+	w.applied = n - 1
+	w.apply("invoices", 1, n, func(id int64) row { return row{"number": "second", "line_items": []row{item(2 * id)}} })
+	if n := asked(); n > 100 {
+		t.Errorf("%d keys were asked for", n)
+	}
+	w.equal(w.table("harvest.invoices", "id, account_id"), w.want)
+	w.applied = 2*n - 2
+	st, recs := stream(t, "invoices"), []*kgo.Record(nil)
+	for id := int64(1); id < n; id++ {
+		v := version{stream: st, id: id, row: first(id), seq: id}
+		recs = append(recs, w.record(&v))
+	}
+	if bad, err := w.a.Apply(t.Context(), w.db, w.applied, recs); err != nil || len(bad) > 0 {
+		t.Fatal(err, bad)
+	}
+	w.equal(w.table("harvest.invoices", "id, account_id"), w.want)
+	if got := one[int](w.world, "SELECT count(*) FROM harvest.invoice_line_items WHERE id = 2 * invoice_id"); got != n-1 {
+		t.Errorf("%d line items are those of the last version, not %d", got, n-1)
+	}
+}
+
+// count counts the keys asked for from now on.
+func (w *appliers) count() func() int {
+	w.t.Helper()
+	config := w.db.Config()
+	keys := &asked{}
+	config.Tracer = keys
+	db, err := pgx.ConnectConfig(w.t.Context(), config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = db.Close(context.Background()) })
+	w.db = db
+	w.sql("SET TimeZone = 'UTC'")
+	return func() int { return keys.n }
+}
+
+type asked struct{ n int }
+
+// TraceQueryStart implements pgx.QueryTracer.
+func (a *asked) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	if strings.HasPrefix(q.SQL, "SELECT") && len(q.Args) == 2 {
+		if ids, ok := q.Args[1].([]int64); ok {
+			a.n += len(ids)
+		}
+	}
+	return ctx
+}
+
+// TraceQueryEnd implements pgx.QueryTracer.
+func (*asked) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}

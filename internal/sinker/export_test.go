@@ -104,7 +104,8 @@ func NewApplier(st *schema.Stream, soft bool) (*Applier, error) {
 }
 
 // Apply applies a batch in a transaction, and returns the keys of those that cannot become rows, in which case nothing is applied.
-func (a *Applier) Apply(ctx context.Context, conn *pgx.Conn, recs []*kgo.Record) ([]int64, error) {
+// Seqs up to applied count as replays.
+func (a *Applier) Apply(ctx context.Context, conn *pgx.Conn, applied int64, recs []*kgo.Record) ([]int64, error) {
 	var entries []entry
 	for _, rec := range recs {
 		e, err := readEntry(rec)
@@ -114,6 +115,10 @@ func (a *Applier) Apply(ctx context.Context, conn *pgx.Conn, recs []*kgo.Record)
 		entries = append(entries, e)
 	}
 	b := &batch{changes: fold(nil, entries, a.w.table.soft), now: time.Now()}
+	b.applied = map[int64]int64{}
+	for i := range b.changes {
+		b.applied[b.changes[i].account] = applied
+	}
 	err := transact(ctx, conn, func(conn *pgx.Conn) error { return a.w.apply(ctx, conn, b) })
 	var bad *badRowsError
 	if !errors.As(err, &bad) {

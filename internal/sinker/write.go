@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -58,14 +59,12 @@ func (e *badRowsError) Error() string {
 // probe asks which keys have rows, and which of those that may be replays were deleted (recipes: this is the path of first load and
 // replay alike). A new record that says its object is new is believed: if it errs, the duplicate key sends the batch through the stage.
 func (w *writer) probe(ctx context.Context, conn *pgx.Conn, b *batch) error {
-	text := w.sql.probe
-	if w.locked {
-		text = w.sql.probeLocked
-	}
 	for from, to := range accounts(b.changes) {
 		part := b.changes[from:to]
-		applied, deleted := b.applied[part[0].account], b.deleted[part[0].account]
-		ids, old := make([]int64, 0, len(part)), []int64(nil)
+		account := part[0].account
+		applied, deleted := b.applied[account], b.deleted[account]
+		var ids, old []int64
+		var likely []*change
 		for i := range part {
 			c := &part[i]
 			c.found, c.had, c.dead = false, 0, 0
@@ -73,19 +72,24 @@ func (w *writer) probe(ctx context.Context, conn *pgx.Conn, b *batch) error {
 			if low <= deleted {
 				old = append(old, c.id)
 			}
-			if low <= applied || b.staged || !c.up.created || c.gone > 0 {
+			switch {
+			case low <= applied || b.staged || c.gone > 0:
 				ids = append(ids, c.id)
+			case c.up.created:
+			case w.locked || applied == 0 || low <= deleted:
+				ids = append(ids, c.id)
+			default:
+				likely = append(likely, c)
 			}
 		}
-		err := scanRanks(ctx, conn, text, ids, []any{part[0].account, ids}, func(id, seq, _ int64) {
-			if c := find(part, id); c != nil {
-				c.found, c.had = true, seq
-			}
-		})
+		unsure, err := w.sample(ctx, conn, part, likely)
 		if err != nil {
-			return fmt.Errorf("looking for rows: %w", err)
+			return err
 		}
-		err = scanRanks(ctx, conn, w.sql.ranks, old, []any{w.stream, part[0].account, old}, func(id, seq, at int64) {
+		if err := w.ask(ctx, conn, part, append(ids, unsure...)); err != nil {
+			return err
+		}
+		err = scanRanks(ctx, conn, w.sql.ranks, old, []any{w.stream, account, old}, func(id, seq, at int64) {
 			if c := find(part, id); c != nil {
 				c.dead, c.deadAt = seq, at
 			}
@@ -95,6 +99,59 @@ func (w *writer) probe(ctx context.Context, conn *pgx.Conn, b *batch) error {
 		}
 	}
 	return nil
+}
+
+// ask looks for the rows of an account's ids.
+func (w *writer) ask(ctx context.Context, conn *pgx.Conn, part []change, ids []int64) error {
+	text := w.sql.probe
+	if w.locked {
+		text = w.sql.probeLocked
+	}
+	slices.Sort(ids)
+	err := scanRanks(ctx, conn, text, ids, []any{part[0].account, ids}, func(id, seq, _ int64) {
+		if c := find(part, id); c != nil {
+			c.found, c.had = true, seq
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("looking for rows: %w", err)
+	}
+	return nil
+}
+
+// sampleOf is how many updates one is asked for.
+const sampleOf = 64
+
+// sample saves the probe of many updates above all seqs that were applied, which in a lone partition are above those of their rows, if
+// these are there: asked for some, it takes the others for found, and they go through the stage, where it does no harm if they are not.
+// It returns the ids that are to be asked for.
+func (w *writer) sample(ctx context.Context, conn *pgx.Conn, part []change, likely []*change) ([]int64, error) {
+	if len(likely) >= manyRows {
+		var some []int64
+		for i := 0; i < len(likely); i += sampleOf {
+			some = append(some, likely[i].id)
+		}
+		if err := w.ask(ctx, conn, part, some); err != nil {
+			return nil, err
+		}
+		found := 0
+		for i := 0; i < len(likely); i += sampleOf {
+			if likely[i].found {
+				found++
+			}
+		}
+		if found*4 > len(some)*3 { // not the first load of a compacted topic, for which COPY is faster than the stage
+			for _, c := range likely {
+				c.found = true
+			}
+			return nil, nil
+		}
+	}
+	ids := make([]int64, len(likely))
+	for i, c := range likely {
+		ids[i] = c.id
+	}
+	return ids, nil
 }
 
 // lowest is the lowest seq that the change has.
