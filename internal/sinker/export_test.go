@@ -144,6 +144,9 @@ func (a *Applier) LeftOut() []string {
 	return names
 }
 
+// SampleOf is how many updates one is asked for.
+const SampleOf = sampleOf
+
 // Op is a version of a key for the model of S3.
 type Op struct {
 	ID, Seq   int64

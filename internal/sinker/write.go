@@ -76,7 +76,7 @@ func (w *writer) probe(ctx context.Context, conn *pgx.Conn, b *batch) error {
 			case low <= applied || b.staged || c.gone > 0:
 				ids = append(ids, c.id)
 			case c.up.created:
-			case w.locked || applied == 0 || low <= deleted:
+			case w.locked || len(w.sql.children) > 0 || low <= deleted:
 				ids = append(ids, c.id)
 			default:
 				likely = append(likely, c)
@@ -122,9 +122,9 @@ func (w *writer) ask(ctx context.Context, conn *pgx.Conn, part []change, ids []i
 // sampleOf is how many updates one is asked for.
 const sampleOf = 64
 
-// sample saves the probe of many updates above all seqs that were applied, which in a lone partition are above those of their rows, if
-// these are there: asked for some, it takes the others for found, and they go through the stage, where it does no harm if they are not.
-// It returns the ids that are to be asked for.
+// sample saves the probe of many updates above all seqs that were applied: where some that it asks for have rows of lower rank, the
+// others are taken for such, too, and go through the stage, whose merge looks at the ranks itself and inserts what is not there. (Items
+// follow what the probe says, so a table that has them is always asked.) It returns the ids that are to be asked for.
 func (w *writer) sample(ctx context.Context, conn *pgx.Conn, part []change, likely []*change) ([]int64, error) {
 	if len(likely) >= manyRows {
 		var some []int64
@@ -136,7 +136,7 @@ func (w *writer) sample(ctx context.Context, conn *pgx.Conn, part []change, like
 		}
 		found := 0
 		for i := 0; i < len(likely); i += sampleOf {
-			if likely[i].found {
+			if c := likely[i]; c.found && c.had < c.up.seq {
 				found++
 			}
 		}
