@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -246,6 +247,27 @@ func TestP7NothingIsDeletedByMistake(t *testing.T) {
 			}
 		})
 	}
+}
+
+// P7: a process that has met no row of a stream has no control for its 404s, so an account that looks empty to it from the start loses
+// nothing, projects asked for on behalf of their entries included.
+func TestP7NoControlNoDelete(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 16}, func(w *world) {
+		w.env = append(w.env, "HARVEST_SWEEP_INTERVAL=6m", "HARVEST_CHILDREN_INTERVAL=6m")
+		w.sync()
+		pass(10 * time.Minute)
+		w.sim.Fault(harvesttest.Fault{Do: harvesttest.DoEmpty})
+		field := regexp.MustCompile(`\{\w+\}`)
+		for _, s := range schema.All() {
+			if match := field.ReplaceAllString(s.Get, "*"); match != "" && match != "users/*" { // that is users/me as well
+				w.sim.Fault(harvesttest.Fault{Match: match, Do: harvesttest.DoStatus, Status: 404, Body: `{"status":404,"error":"Not Found"}`})
+			}
+		}
+		exits(t, w.producer().Sync(w.t.Context()), ops.ExitData, "--allow-deletes")
+		if n := w.tombstones(); n > 0 {
+			t.Errorf("%d tombstones, want none", n)
+		}
+	})
 }
 
 // hideThird drops every third row of a page and corrects its totals.

@@ -229,8 +229,9 @@ func (s *stream) stillUnmet(ids []int64, first uint32) []int64 {
 	return unmet
 }
 
-// control asks for a row that was just met: only if that one is shown does a 404 for others mean anything (P7). Where no row is left to
-// be met, a human has allowed it, and users/me has just answered.
+// control asks for another row: only if that one is shown does a 404 for others mean anything (P7). The one met last is the best; to a
+// process that has met none, which may be because there is nothing to be met, any will do. Where no other is left at all, a human has
+// allowed it, or owners that were confirmed gone with a control of their own explain it (conclude).
 func (e *engine) control(t *task, s *stream, explained, others []int64) (bool, error) {
 	if s.Get == "" {
 		return true, nil // a second list shows the others again
@@ -241,16 +242,16 @@ func (e *engine) control(t *task, s *stream, explained, others []int64) (bool, e
 	}
 	var met *entry
 	s.index.all(func(x *entry) {
-		if !x.gone() && x.req > 0 && !missing[x.id] && (met == nil || x.req > met.req) {
+		if !x.gone() && !missing[x.id] && (met == nil || x.req > met.req) {
 			met = x
 		}
 	})
 	if met == nil {
-		return true, nil // the sweep met none
+		return true, nil
 	}
 	_, err := t.get(call{req: s.one(met.id, met.owner), shape: object, parent: s.parentOf(met), stream: s})
 	if isGone(err) || harvest.IsForbidden(err) {
-		e.log.Warn("a row just met is not shown: nothing is deleted now", "stream", s.Name, "id", met.id, "error", err)
+		e.log.Warn("another row is not shown either: nothing is deleted now", "stream", s.Name, "id", met.id, "error", err)
 		return false, nil
 	}
 	return err == nil, err
