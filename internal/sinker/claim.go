@@ -31,7 +31,7 @@ func (p *partition) claim(ctx context.Context) error {
 				return err
 			}
 		}
-		own, err := p.offsets.claim(ctx, conn, p.topic, p.number, offset{topicID: topic.id, next: topic.start})
+		own, err := p.offsets.claim(ctx, conn, p.topic, p.number, offset{topicID: topic.id, next: topic.start, relation: p.table.ident()})
 		if err != nil {
 			return err
 		}
@@ -88,10 +88,14 @@ func (p *partition) look(ctx context.Context) (topicState, error) {
 
 const askTimeout = 15 * time.Second
 
-// fits compares a stored offset with the topic (S2, S8).
+// fits compares a stored offset with the topic and the table (S2, S8).
 func (p *partition) fits(stored *offset, topic topicState) error {
 	stream := p.table.stream.Name
 	switch {
+	case stored.relation != "" && stored.relation != p.table.ident():
+		return lost(stream, "what is applied of %s is in table %s, not in %s", p.topic, stored.relation, p.table.ident())
+	case stored.topicID == "":
+		return lost(stream, "table %s, or that of its items, was made anew and lacks what was applied before", p.table.ident())
 	case stored.topicID != topic.id:
 		return lost(stream, "topic %s has another id (%s) than the one that was read (%s): it was made anew", p.topic, topic.id, stored.topicID)
 	case stored.next < topic.start:

@@ -3,6 +3,7 @@ package sinker_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -61,6 +62,19 @@ func TestCommands(t *testing.T) {
 	}
 	if code, out, _ := command(nil, "--help"); code != 0 || !strings.Contains(out, "SINK_GROUP") {
 		t.Errorf("help: exit %d: %s", code, out)
+	}
+}
+
+// TestTooEarly: what is asked of a schema that no sinker has made says so.
+func TestTooEarly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, err := range map[string]error{
+		"status": sinker.Status(t.Context(), w.cfg, w.deps), "list": sinker.ListDeadLetters(t.Context(), w.cfg, w.deps, 0), "show": sinker.ShowDeadLetter(t.Context(), w.cfg, w.deps, 1),
+	} {
+		if ops.ExitCode(err) != ops.ExitConfig || !strings.Contains(fmt.Sprint(err), "sinker drain") {
+			t.Errorf("%s: exit %d: %v", name, ops.ExitCode(err), err)
+		}
 	}
 }
 

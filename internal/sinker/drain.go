@@ -304,7 +304,7 @@ func (d *drain) show(ctx context.Context) {
 	if len(names) == 0 {
 		return
 	}
-	err := d.db.transact(ctx, func(conn *pgx.Conn) error {
+	err := d.signed(ctx, func(conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
 			return err
 		}
@@ -312,11 +312,24 @@ func (d *drain) show(ctx context.Context) {
 		return err
 	})
 	if err != nil {
-		d.failed = append(d.failed, fmt.Errorf("signing offsets: %w", err))
+		d.failed = append(d.failed, fmt.Errorf("signing offsets: %w", explain(err)))
 	}
 	asked, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	if err := kadm.NewClient(d.admin).CommitAllOffsets(asked, d.group(), shown); err != nil {
 		d.log.Debug("cannot commit the group's offsets", "err", err) // a running member is the one to do it
+	}
+}
+
+// signed runs the last transaction, again where that helps.
+func (d *drain) signed(ctx context.Context, sign func(conn *pgx.Conn) error) error {
+	for wait := newBackoff(); ; {
+		err := d.db.transact(ctx, sign)
+		if err == nil || judge(err) != retry || wait.waited > d.patience {
+			return err
+		}
+		if ended := wait.wait(ctx); ended != nil {
+			return ended
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"harveststream/internal/ops"
@@ -227,5 +228,9 @@ func withDatabase(ctx context.Context, cfg Config, deps Deps, f func(s *sink, co
 	defer s.close()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return explain(s.db.use(ctx, func(conn *pgx.Conn) error { return f(s, conn) }))
+	err = s.db.use(ctx, func(conn *pgx.Conn) error { return f(s, conn) })
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && (pg.Code == "42P01" || pg.Code == "3F000") {
+		err = fmt.Errorf("%w: the tables of this version are not in schema %s yet; `sinker run` or `sinker drain` makes them, or a DBA by what `sinker ddl --missing` prints", err, cfg.Schema)
+	}
+	return explain(err)
 }

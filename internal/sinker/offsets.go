@@ -24,6 +24,7 @@ type offset struct {
 	atEnd     time.Time
 	updatedAt time.Time
 	seqs      seqs
+	relation  string // the table it is applied to; "": an earlier version has not said
 }
 
 // seqs has, by account, the highest seq applied: what follows it must be the next (S9), and what does not is a replay.
@@ -93,8 +94,8 @@ func (o offsets) ident() string { return quote(o.namespace, tableOffsets) }
 func (o offsets) load(ctx context.Context, conn *pgx.Conn, topic string, partition int32) (*offset, error) {
 	var off offset
 	var marks []byte
-	err := conn.QueryRow(ctx, `SELECT "topic_id", "next", "fence", "at_end", "updated_at", "seqs" FROM `+o.ident()+
-		` WHERE "topic" = $1 AND "partition" = $2`, topic, partition).Scan(&off.topicID, &off.next, &off.fence, &off.atEnd, &off.updatedAt, &marks)
+	err := conn.QueryRow(ctx, `SELECT "topic_id", "next", "fence", "at_end", "updated_at", "seqs", coalesce("relation", '') FROM `+o.ident()+
+		` WHERE "topic" = $1 AND "partition" = $2`, topic, partition).Scan(&off.topicID, &off.next, &off.fence, &off.atEnd, &off.updatedAt, &marks, &off.relation)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -111,9 +112,9 @@ func (o offsets) load(ctx context.Context, conn *pgx.Conn, topic string, partiti
 // the fence raised with the next transaction; one of theirs that is committing is waited for.
 func (o offsets) claim(ctx context.Context, conn *pgx.Conn, topic string, partition int32, first offset) (*offset, error) {
 	now := time.Now()
-	_, err := conn.Exec(ctx, `INSERT INTO `+o.ident()+` AS o ("topic", "partition", "topic_id", "next", "fence", "at_end", "updated_at", "seqs")
-VALUES ($1, $2, $3, $4, 1, $5, $5, '{}') ON CONFLICT ("topic", "partition") DO UPDATE SET "fence" = o."fence" + 1, "updated_at" = $5`,
-		topic, partition, first.topicID, first.next, now)
+	_, err := conn.Exec(ctx, `INSERT INTO `+o.ident()+` AS o ("topic", "partition", "topic_id", "next", "fence", "at_end", "updated_at", "seqs", "relation")
+VALUES ($1, $2, $3, $4, 1, $5, $5, '{}', $6) ON CONFLICT ("topic", "partition") DO UPDATE SET "fence" = o."fence" + 1, "updated_at" = $5, "relation" = $6`,
+		topic, partition, first.topicID, first.next, now, first.relation)
 	if err != nil {
 		return nil, fmt.Errorf("raising the fence of %s/%d: %w", topic, partition, err)
 	}

@@ -101,6 +101,23 @@ CREATE TRIGGER fill BEFORE INSERT OR UPDATE ON harvest.tasks FOR EACH ROW EXECUT
 	}
 }
 
+// TestSignedAgain: a drain whose last word is refused for a moment says it again.
+func TestSignedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+	w.drain()
+	w.sql(`CREATE SEQUENCE tries; CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+IF nextval('public.tries') % 3 <> 0 THEN RAISE EXCEPTION 'not now' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$;
+CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON harvest._offsets DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	w.publish(version{stream: stream(t, "tasks"), id: 2, row: row{}})
+	w.drain()
+	if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 2 {
+		t.Errorf("%d rows", n)
+	}
+}
+
 // ownServer is a PostgreSQL that a test may crash and restart; its address stays.
 type ownServer struct {
 	t      *testing.T

@@ -382,8 +382,8 @@ VALUES ($1, $2, $3, $4, 0, $5, $5, '{}') ON CONFLICT DO NOTHING`, sh.topic, numb
 // takeOffsets stores what the table is now equal to, and forgets gaps: the table has what the topic has.
 func (sh *shadow) takeOffsets(ctx context.Context) error {
 	for number, next := range sh.next {
-		_, err := sh.conn.Exec(ctx, `UPDATE `+sh.offsets.ident()+` SET "topic_id" = $3, "next" = $4, "at_end" = $5, "updated_at" = $5, "seqs" = $6 WHERE "topic" = $1 AND "partition" = $2`,
-			sh.topic, number, sh.id, next, sh.at, sh.seqs[number])
+		_, err := sh.conn.Exec(ctx, `UPDATE `+sh.offsets.ident()+` SET "topic_id" = $3, "next" = $4, "at_end" = $5, "updated_at" = $5, "seqs" = $6, "relation" = $7 WHERE "topic" = $1 AND "partition" = $2`,
+			sh.topic, number, sh.id, next, sh.at, sh.seqs[number], sh.live.ident())
 		if err != nil {
 			return fmt.Errorf("taking the offsets: %w", err)
 		}
@@ -395,6 +395,14 @@ func (sh *shadow) takeOffsets(ctx context.Context) error {
 // verify counts what differs, at the very position that the live table stands at, in one snapshot of the database.
 func (sh *shadow) verify(ctx context.Context) (difference, error) {
 	var found difference
+	other := false
+	err := sh.conn.QueryRow(ctx, `SELECT coalesce(bool_or("topic_id" <> $2), false) FROM `+sh.offsets.ident()+` WHERE "topic" = $1`, sh.topic, sh.id).Scan(&other)
+	if err != nil {
+		return found, err
+	}
+	if other {
+		return found, lost(sh.live.stream.Name, "table %s was made anew, or topic %s was: there is nothing to compare", sh.live.ident(), sh.topic)
+	}
 	if err := sh.readStored(ctx); err != nil {
 		return found, err
 	}

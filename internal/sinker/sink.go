@@ -62,6 +62,11 @@ func prepare(cfg Config, deps Deps) (*sink, error) {
 	if s.tables, err = cfg.tables(); err != nil {
 		return nil, ops.Fail(ops.ExitConfig, err)
 	}
+	for _, t := range s.tables {
+		for _, r := range t.relations() {
+			r.topic = cfg.Kafka.Topic(t.stream.Name)
+		}
+	}
 	if s.db, err = newPool(cfg.DatabaseURL, connections); err != nil {
 		return nil, ops.Fail(ops.ExitConfig, fmt.Errorf("DATABASE_URL: %w", err))
 	}

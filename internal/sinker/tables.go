@@ -38,6 +38,10 @@ type relation struct {
 	doc          string
 	columns      []column
 	key          []string
+
+	topic string    // whose records it holds; "": the sinker's own, or nobody has said
+	owner *relation // the table whose rows' items it holds,
+	array string    // in this column; nil: it is no child table
 }
 
 // table is where a stream goes.
@@ -70,7 +74,9 @@ func newTable(st *schema.Stream, namespace, name string, soft bool) (*table, err
 		f := &st.Schema.Fields[i]
 		t.columns = append(t.columns, columnOf(f))
 		if f.Kind == schema.Items {
-			t.children = append(t.children, newChild(f, namespace, prefix, one+"_id"))
+			c := newChild(f, namespace, prefix, one+"_id")
+			c.owner, c.array = &t.relation, f.Name
+			t.children = append(t.children, c)
 		}
 	}
 	t.columns = append(t.columns, column{name: columnLoaded, typ: "timestamptz", notNull: true, doc: "When the sinker last wrote the row, by its clock."})
@@ -266,6 +272,7 @@ func housekeeping(namespace string) []*relation {
 			long("next", "Offset of the next record to apply."), long("fence", "Raised by whoever takes the partition over."),
 			moment("at_end", "When the partition was last read to its end."), moment("updated_at", "When its reader last gave a sign of life."),
 			{name: "seqs", typ: "jsonb", notNull: true, doc: "By account: the highest seq applied, and when its record was written."},
+			{name: "relation", typ: "text", doc: "The table it is applied to."},
 		}},
 		{name: tableStreams, doc: "Up to which moment each table is complete.", key: []string{"account_id", "stream"}, columns: []column{
 			long("account_id", "Id of the Harvest account."), text("stream", "Stream."),

@@ -16,6 +16,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"harveststream/internal/ops"
 	"harveststream/internal/sinker"
 	"harveststream/pkg/schema"
@@ -308,5 +310,97 @@ func TestSameNames(t *testing.T) {
 	}
 	if err := sinker.Verify(t.Context(), w.cfg, w.deps, []string{"tasks", "clients"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTableMadeAnew: a table that lacks what was applied before, because somebody dropped it or because the configuration names another,
+// stops its topic and names the remedy; a rebuild fills it (S2, S6).
+func TestTableMadeAnew(t *testing.T) {
+	t.Parallel()
+	file := func(w *world) sinker.Config {
+		path := filepath.Join(w.t.TempDir(), "replication.yaml")
+		if err := os.WriteFile(path, []byte("streams:\n  clients:\n  invoices:\n    object: bills.all\n"), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+		return w.config("REPLICATION_FILE=" + path)
+	}
+	for name, spoil := range map[string]func(w *world) sinker.Config{
+		"dropped":       func(w *world) sinker.Config { w.sql("DROP TABLE harvest.invoices"); return w.cfg },
+		"items dropped": func(w *world) sinker.Config { w.sql("DROP TABLE harvest.invoice_line_items"); return w.cfg },
+		"both dropped": func(w *world) sinker.Config {
+			w.sql("DROP TABLE harvest.invoice_line_items, harvest.invoices")
+			return w.cfg
+		},
+		"another name": file,
+		"another name, made by a DBA": func(w *world) sinker.Config {
+			cfg := file(w)
+			var ddl bytes.Buffer
+			if err := sinker.DDL(cfg.Target, &ddl); err != nil {
+				w.t.Fatal(err)
+			}
+			w.sql(ddl.String())
+			return cfg
+		},
+		"dropped, made by a DBA": func(w *world) sinker.Config {
+			w.sql("DROP TABLE harvest.invoices")
+			var ddl bytes.Buffer
+			deps := w.deps
+			deps.Stdout = &ddl
+			if err := sinker.MissingDDL(w.t.Context(), w.cfg, deps); err != nil {
+				w.t.Fatal(err)
+			}
+			w.sql(ddl.String())
+			return w.cfg
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.topics(1, "invoices", "clients")
+			for id := range int64(3) {
+				w.publish(version{stream: stream(t, "invoices"), id: id + 1, row: row{"line_items": []row{{"id": id}}}})
+			}
+			w.drain()
+			cfg := spoil(w)
+			w.publish(version{stream: stream(t, "clients"), id: 1, row: row{}}, version{stream: stream(t, "invoices"), id: 9, row: row{}})
+			if code, text := w.exitOf(cfg); code != ops.ExitData || !strings.Contains(text, "sinker rebuild invoices") {
+				t.Errorf("exit %d: %s", code, text)
+			}
+			if n := one[int](w, "SELECT count(*) FROM harvest.clients"); n != 1 {
+				t.Errorf("the other stream has %d rows", n)
+			}
+			if err := sinker.Rebuild(t.Context(), cfg, w.deps, []string{"invoices"}); err != nil {
+				t.Fatal(err)
+			}
+			w.publish(version{stream: stream(t, "invoices"), id: 10, row: row{"line_items": []row{{"id": int64(10)}}}})
+			if err := sinker.Drain(t.Context(), cfg, w.deps, time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+			names := []string{"harvest.invoices", "harvest.invoice_line_items"}
+			if strings.HasPrefix(name, "another") {
+				names = []string{"bills.all", "bills.all_line_items"}
+			}
+			if got := one[string](w, `SELECT (SELECT count(*) FROM `+quoted(names[0])+`) || ' ' || (SELECT count(*) FROM `+quoted(names[1])+`)`); got != "5 4" {
+				t.Errorf("rows and items: %s", got)
+			}
+			if err := sinker.Verify(t.Context(), cfg, w.deps, []string{"invoices"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func quoted(name string) string { return pgx.Identifier(strings.Split(name, ".")).Sanitize() }
+
+// TestVerifyUnread: a table that was emptied with its offset is not called equal.
+func TestVerifyUnread(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+	w.drain()
+	w.sql("DROP TABLE harvest.tasks")
+	if err := sinker.Verify(t.Context(), w.cfg, w.deps, []string{"tasks"}); ops.ExitCode(err) != ops.ExitData {
+		t.Errorf("exit %d: %v", ops.ExitCode(err), err)
 	}
 }

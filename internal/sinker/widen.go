@@ -70,7 +70,7 @@ func formatted(typ string) string {
 }
 
 // missing are the statements that make the database what the sinker needs (S6): nothing is dropped, nothing retyped. What cannot be
-// mended by adding is an error.
+// mended by adding is an error. The first relation is _offsets.
 func (cat *catalog) missing(relations []*relation) ([]string, error) {
 	var list []string
 	var wrong []error
@@ -83,6 +83,7 @@ func (cat *catalog) missing(relations []*relation) ([]string, error) {
 		have := cat.tables[[2]string{r.schema, r.name}]
 		if have == nil {
 			list = append(append(list, r.createTable()), r.comments()...)
+			list = append(list, cat.outdate(relations[0], r)...)
 			continue
 		}
 		for i := range r.columns {
@@ -104,6 +105,23 @@ func (cat *catalog) missing(relations []*relation) ([]string, error) {
 		return nil, ops.Fail(ops.ExitConfig, errors.Join(wrong...))
 	}
 	return list, nil
+}
+
+// outdate is the statement that goes with making a table: what was applied to one of its name before is not in it, so the topic's offsets
+// count for nothing and its fence is raised. A child table that comes with its column is filled like that one.
+func (cat *catalog) outdate(offsets, made *relation) []string {
+	if made.topic == "" || cat.tables[[2]string{offsets.schema, offsets.name}] == nil {
+		return nil
+	}
+	main := made
+	if made.owner != nil {
+		main = made.owner
+		if have := cat.tables[[2]string{main.schema, main.name}]; have == nil || have.types[made.array] == "" {
+			return nil
+		}
+	}
+	return []string{fmt.Sprintf(`UPDATE %s SET "topic_id" = '', "fence" = "fence" + 1 WHERE "topic" = %s AND coalesce("relation", %[3]s) = %[3]s`,
+		offsets.ident(), literal(made.topic), literal(main.ident()))}
 }
 
 // reworded are the statements that refresh what the database says of tables and columns that are there.

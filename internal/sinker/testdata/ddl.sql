@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS "harvest"."_offsets" (
   "at_end" timestamptz NOT NULL,
   "updated_at" timestamptz NOT NULL,
   "seqs" jsonb NOT NULL,
+  "relation" text,
   PRIMARY KEY ("topic", "partition")
 );
 COMMENT ON TABLE "harvest"."_offsets" IS 'How far each partition is applied; moved in the same transaction as the rows.';
@@ -19,6 +20,7 @@ COMMENT ON COLUMN "harvest"."_offsets"."fence" IS 'Raised by whoever takes the p
 COMMENT ON COLUMN "harvest"."_offsets"."at_end" IS 'When the partition was last read to its end.';
 COMMENT ON COLUMN "harvest"."_offsets"."updated_at" IS 'When its reader last gave a sign of life.';
 COMMENT ON COLUMN "harvest"."_offsets"."seqs" IS 'By account: the highest seq applied, and when its record was written.';
+COMMENT ON COLUMN "harvest"."_offsets"."relation" IS 'The table it is applied to.';
 CREATE TABLE IF NOT EXISTS "harvest"."_streams" (
   "account_id" bigint NOT NULL,
   "stream" text NOT NULL,
