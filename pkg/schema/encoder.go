@@ -246,11 +246,14 @@ func (e *Encoder) encode(raw []byte) (reason string) {
 
 // fixed appends a field that is not from JSON.
 func (e *Encoder) fixed(f *field) (v value, reason string) {
-	switch f.role {
-	case roleExtra:
+	switch {
+	case f.omit:
+		e.arena = append(e.arena, branchNull)
+		return value{}, ""
+	case f.role == roleExtra:
 		e.arena, reason = e.extra(e.arena, e.top)
 		return value{}, reason
-	case roleParent:
+	case f.role == roleParent:
 		v.n = e.rec.Parent
 	default:
 		v.n = e.account

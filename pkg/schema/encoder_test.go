@@ -268,7 +268,7 @@ func TestExact(t *testing.T) {
 
 func TestOmit(t *testing.T) {
 	t.Parallel()
-	omit, err := schema.ParseOmit(" users.cost_rate, *.notes ,time_entries.client_name,invoices.line_items")
+	omit, err := schema.ParseOmit(" users.cost_rate, *.notes ,time_entries.client_name,invoices.line_items,tasks.extra")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,6 +280,7 @@ func TestOmit(t *testing.T) {
 		{"time_entries", `{"id":1,"notes":["secret"],"client":{"id":4,"name":{"a":"secret"}}}`, "secret"},
 		{"time_entries", `{"id":1,"client":["secret"]}`, "secret"},
 		{"invoices", `{"id":1,"line_items":[{"kind":"secret","new":"secret"}],"notes":"secret"}`, "secret"},
+		{"tasks", `{"id":1,"new":"secret","is_active":"secret"}`, "secret"},
 	} {
 		e := schema.NewEncoder(stream(t, c.stream), account, omit)
 		var rec schema.Record
