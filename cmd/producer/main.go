@@ -3,9 +3,15 @@ package main
 
 import (
 	"os"
+	"runtime/debug"
 
 	"harveststream/internal/ops"
 	"harveststream/internal/producer"
 )
 
-func main() { os.Exit(ops.Main("producer", producer.Command)) }
+func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // the index, most of the memory, holds no pointers: collecting often costs little
+	}
+	os.Exit(ops.Main("producer", producer.Command))
+}

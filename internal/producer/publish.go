@@ -55,9 +55,8 @@ func (e *engine) publish(changes []change, progress func(), touched ...*stream) 
 	if len(changes) == 0 {
 		return nil
 	}
-	records := make([]*kgo.Record, len(changes))
+	records := e.records(changes)
 	for i := range changes {
-		records[i] = e.record(&changes[i])
 		changes[i].s.moved = true
 	}
 	if err := e.commit(records); err != nil {
@@ -81,27 +80,6 @@ func (e *engine) fits(changes []change) error {
 		}
 	}
 	return nil
-}
-
-// record encodes a change and gives it the next seq of its partition.
-func (e *engine) record(c *change) *kgo.Record {
-	key := schema.AppendKey(nil, e.keyID, c.id, e.cfg.AccountID)
-	p := kafka.Partition(key, len(c.s.ck.Partitions))
-	part := &c.s.ck.Partitions[p]
-	part.Seq++
-	r := &kgo.Record{Topic: c.s.topic, Partition: p, Key: key, Headers: []kgo.RecordHeader{
-		{Key: "harvest-op", Value: []byte(c.op)},
-		{Key: "harvest-seq", Value: strconv.AppendInt(nil, part.Seq, 10)},
-		{Key: "harvest-stamp", Value: appendInstant(nil, time.Unix(int64(c.stamp), 0))},
-		{Key: "harvest-observed-at", Value: appendInstant(nil, c.now)},
-		{Key: "harvest-cause", Value: []byte(c.cause)},
-	}}
-	if c.rec != nil {
-		v := schema.AppendHeader(make([]byte, 0, len(c.rec.Body)+32), c.s.valueID)
-		v = append(v, c.rec.Body...)
-		r.Value = schema.AppendMeta(v, part.Seq, c.now.UnixMilli())
-	}
-	return r
 }
 
 // commit is the one transaction: the records, then, their offsets known, the checkpoints of every stream that moved (P2).
@@ -210,8 +188,4 @@ func dayOf(r *schema.Record) int32 {
 		return noDay
 	}
 	return r.Day
-}
-
-func appendInstant(dst []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
 }

@@ -61,7 +61,7 @@ func checkJSON(contentType string) error {
 func inflate(encodings []string, wire *counted, announced int64, buffer *bytes.Buffer) error {
 	encoding := strings.ToLower(strings.TrimSpace(strings.Join(encodings, ",")))
 	if encoding == "" || encoding == "identity" {
-		buffer.Grow(int(min(max(announced, 0), keepBuffer))) // the announcement may lie
+		buffer.Grow(int(min(max(announced, 0), keepBuffer)) + bytes.MinRead) // the announcement may lie; without the rest, ReadFrom doubles it
 		_, err := buffer.ReadFrom(wire)
 		return err
 	}
