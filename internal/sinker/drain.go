@@ -86,6 +86,9 @@ func (d *drain) plan(ctx context.Context) error {
 	if err != nil {
 		return ops.Fail(ops.ExitUnavailable, err)
 	}
+	if err := d.beyond(ctx, ends); err != nil {
+		return err
+	}
 	for _, topic := range topics {
 		for number := range int32(len(ends[topic])) {
 			if err := d.claim(ctx, topic, number, ends[topic]); err != nil {
@@ -94,6 +97,35 @@ func (d *drain) plan(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// beyond refuses a moment that the tables are past, before anything is taken from who keeps them up to date.
+func (d *drain) beyond(ctx context.Context, ends kafka.Offsets) error {
+	if d.until.IsZero() {
+		return nil
+	}
+	if history := time.Duration(d.cfg.Kafka.History); d.cfg.Kafka.History != kafka.All && time.Since(d.until) > history {
+		d.log.Warn("the topics keep every version for KAFKA_HISTORY only: of what changed since that moment, older versions may be gone", "until", d.until)
+	}
+	return d.db.use(ctx, func(conn *pgx.Conn) error {
+		for topic, numbers := range ends {
+			for number, to := range numbers {
+				stored, err := d.offsets.load(ctx, conn, topic, number)
+				if err != nil {
+					return explain(err)
+				}
+				if stored != nil && stored.next > to {
+					return d.past(topic, number, stored.next, to)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (d *drain) past(topic string, number int32, next, to int64) error {
+	return ops.Fail(ops.ExitConfig, fmt.Errorf("%s/%d begins at %d, or is applied to it, beyond %s (%d): drain into a new SINK_SCHEMA",
+		topic, number, next, d.until.Format(time.RFC3339), to))
 }
 
 // missing looks whether a topic that does not exist ever did (S2).
@@ -155,8 +187,7 @@ func (d *drain) claim(ctx context.Context, topic string, number int32, ends map[
 	}
 	to := ends[number]
 	if !d.until.IsZero() && p.next > to {
-		return ops.Fail(ops.ExitConfig, fmt.Errorf("%s/%d is applied to %d already, beyond %s (%d): drain into a new SINK_SCHEMA",
-			topic, number, p.next, d.until.Format(time.RFC3339), to))
+		return d.past(topic, number, p.next, to)
 	}
 	in := newIntake(d.budget)
 	if d.until.IsZero() {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"harveststream/internal/ops"
 	"harveststream/internal/sinker"
 )
 
@@ -25,20 +26,20 @@ func TestAnyRange(t *testing.T) {
 	}
 }
 
-// replays is a random history on a topic, a record a second, and what the table must hold in the end.
+// replays is a random history on a topic, a record a second.
 type replays struct {
 	*world
 	r    *rand.Rand
 	n    int
-	want map[string]string
+	soft bool
+	list []version
 }
 
 func newReplays(t *testing.T, mode string, seed uint64) *replays {
-	h := &replays{world: newWorld(t, "SINK_DELETE_MODE="+mode), r: rand.New(rand.NewPCG(seed, 71)), want: map[string]string{}}
+	h := &replays{world: newWorld(t, "SINK_DELETE_MODE="+mode, "KAFKA_HISTORY=all"), r: rand.New(rand.NewPCG(seed, 71)), soft: mode == "soft"}
 	h.drain() // makes the tables
 	h.topics(1, "invoices")
 	h.n = 40 + h.r.IntN(80)
-	rows := map[string]version{}
 	var recs []*kgo.Record
 	for i := range h.n {
 		v := version{stream: stream(t, "invoices"), account: int64(1 + h.r.IntN(2)), id: int64(1 + h.r.IntN(12)), at: observed.Add(time.Duration(i) * time.Second)}
@@ -47,20 +48,28 @@ func newReplays(t *testing.T, mode string, seed uint64) *replays {
 		}
 		rec := h.record(&v)
 		rec.Timestamp = v.at
-		recs = append(recs, rec)
+		recs, h.list = append(recs, rec), append(h.list, v)
+	}
+	h.produce(kgo.TryCommit, recs...)
+	return h
+}
+
+// want is what the table holds after the first n records.
+func (h *replays) want(n int) map[string]string {
+	want, rows := map[string]string{}, map[string]version{}
+	for _, v := range h.list[:n] {
 		key := fmt.Sprintf("%d/%d", v.id, v.account)
 		last, was := rows[key]
 		switch {
 		case v.row != nil:
-			rows[key], h.want[key] = v, expected(t, &v, nil, mode == "soft")
-		case mode == "hard":
-			delete(h.want, key)
+			rows[key], want[key] = v, expected(h.t, &v, nil, h.soft)
+		case !h.soft:
+			delete(want, key)
 		case was:
-			h.want[key] = expected(t, &last, zoned(v.at), true)
+			want[key] = expected(h.t, &last, zoned(v.at), true)
 		}
 	}
-	h.produce(kgo.TryCommit, recs...)
-	return h
+	return want
 }
 
 // apply has the records [from, to) applied, whatever was before.
@@ -99,11 +108,36 @@ func (h *replays) run() {
 	}
 	h.apply(h.r.IntN(earlier+1), h.n)
 	h.drain()
-	h.equal(h.table("harvest.invoices", "id, account_id"), h.want)
+	h.equal(h.table("harvest.invoices", "id, account_id"), h.want(h.n))
 	if n := one[int](h.world, "SELECT count(*) FROM harvest.invoice_line_items i FULL JOIN (SELECT id, account_id FROM harvest.invoices WHERE line_items <> '[]') p ON p.id = i.invoice_id AND p.account_id = i.account_id WHERE i.id::text IS DISTINCT FROM (SELECT subject FROM harvest.invoices t WHERE t.id = i.invoice_id AND t.account_id = i.account_id)"); n != 0 {
 		h.t.Errorf("%d items are of other versions than their rows", n)
 	}
 	if err := sinker.Verify(h.t.Context(), h.cfg, h.deps, []string{"invoices"}); err != nil {
 		h.t.Error(err)
+	}
+}
+
+// TestUntilExact: a drain into another schema shows the account as it was at any moment, to the record, and takes nothing from the
+// tables that are kept up to date (§7).
+func TestUntilExact(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"hard", "soft"} {
+		h := newReplays(t, mode, 99)
+		h.drain()
+		fence := one[int](h.world, "SELECT fence FROM harvest._offsets")
+		for i, n := range []int{0, 1, 1 + h.r.IntN(h.n-1), h.n} {
+			cfg := h.config("SINK_SCHEMA=past"+fmt.Sprint(i), "SINK_DELETE_MODE="+mode, "KAFKA_HISTORY=all")
+			moment := observed.Add(time.Duration(n)*time.Second - time.Millisecond)
+			if err := sinker.Drain(t.Context(), cfg, h.deps, moment); err != nil {
+				t.Fatal(err)
+			}
+			h.equal(h.table("past"+fmt.Sprint(i)+".invoices", "id, account_id"), h.want(n))
+		}
+		if err := sinker.Drain(t.Context(), h.cfg, h.deps, observed); ops.ExitCode(err) != ops.ExitConfig {
+			t.Errorf("a moment the tables are past: %v", err)
+		}
+		if now := one[int](h.world, "SELECT fence FROM harvest._offsets"); now != fence {
+			t.Errorf("the partition was taken over by a drain that was refused")
+		}
 	}
 }

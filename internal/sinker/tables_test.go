@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -299,13 +300,21 @@ func TestSameNames(t *testing.T) {
 	}
 	w := newWorld(t, "REPLICATION_FILE="+path)
 	w.topics(1, "tasks", "clients")
-	for range 4 { // each goes through its stage, over any connection
-		for id := range int64(20) {
-			w.publish(version{stream: stream(t, "tasks"), id: id + 1, row: row{"name": "task"}}, version{stream: stream(t, "clients"), id: id + 1, row: row{"name": "client"}})
+	w.serve("REPLICATION_FILE=" + path)
+	turns := "tcttcctctttcccttcct" // so that each connection writes to both
+	for n, turn := range turns {
+		name, table := "tasks", "one.things"
+		if turn == 'c' {
+			name, table = "clients", "two.things"
 		}
-		w.drain()
+		var list []version
+		for id := range int64(20) {
+			list = append(list, version{stream: stream(t, name), id: id + 1, row: row{"name": fmt.Sprint(n)}})
+		}
+		w.publish(list...)
+		w.eventually("SELECT count(*) = 20 FROM "+table+" WHERE name = $1", fmt.Sprint(n))
 	}
-	if got := one[string](w, "SELECT (SELECT count(*) FROM one.things WHERE name = 'task') || ' ' || (SELECT count(*) FROM two.things WHERE name = 'client')"); got != "20 20" {
+	if got := one[string](w, "SELECT (SELECT count(*) FROM one.things) || ' ' || (SELECT count(*) FROM two.things)"); got != "20 20" {
 		t.Errorf("rows: %s", got)
 	}
 	if err := sinker.Verify(t.Context(), w.cfg, w.deps, []string{"tasks", "clients"}); err != nil {
