@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -107,5 +108,55 @@ func TestReports(t *testing.T) {
 	w.sql("UPDATE harvest._offsets SET topic_id = 'other'")
 	if err := sinker.Check(t.Context(), w.cfg, w.deps); ops.ExitCode(err) != ops.ExitData {
 		t.Errorf("check of a topic made anew: %v", err)
+	}
+}
+
+// TestVerifyFinds: each kind of damage is found and counted, and nothing is changed; a rebuild mends it (§7; reliability Q15).
+func TestVerifyFinds(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"hard", "soft"} {
+		w := newWorld(t, "SINK_DELETE_MODE="+mode)
+		w.topics(1, "invoices")
+		invoices := stream(t, "invoices")
+		for id := range int64(5) {
+			w.publish(version{stream: invoices, id: id + 1, row: row{"subject": "s", "extra": `{"a": 1}`, "amount": big.NewRat(5, 2), "line_items": []row{{"id": id, "quantity": big.NewRat(1, 2)}, {"id": id + 100}}}})
+		}
+		w.publish(version{stream: invoices, id: 5})
+		w.drain()
+		for damage, says := range map[string]string{
+			"DELETE FROM harvest.invoices WHERE id = 1":                                                                                            "1 rows missing, 0 different",
+			"INSERT INTO harvest.invoices (id, account_id, _seq, _loaded_at) VALUES (99, 1, 1, now())":                                             "0 rows missing, 0 different, 1 superfluous",
+			"UPDATE harvest.invoices SET subject = 'altered' WHERE id = 2":                                                                         "0 rows missing, 1 different, 0 superfluous",
+			"UPDATE harvest.invoices SET subject = NULL WHERE id = 2":                                                                              "0 rows missing, 1 different, 0 superfluous",
+			"UPDATE harvest.invoices SET _seq = _seq - 1 WHERE id = 2":                                                                             "0 rows missing, 1 different, 0 superfluous",
+			"UPDATE harvest.invoices SET _observed_at = _observed_at + interval '1 ms' WHERE id = 2":                                               "0 rows missing, 1 different, 0 superfluous",
+			`UPDATE harvest.invoices SET extra = '{"a": 2}' WHERE id = 2`:                                                                          "0 rows missing, 1 different, 0 superfluous",
+			"UPDATE harvest.invoices SET amount = 2.500000001 WHERE id = 2":                                                                        "0 rows missing, 1 different, 0 superfluous",
+			"UPDATE harvest.invoices SET line_items = NULL WHERE id = 2":                                                                           "0 rows missing, 1 different, 0 superfluous",
+			"DELETE FROM harvest.invoice_line_items WHERE invoice_id = 3 AND ordinal = 2":                                                          "1 rows missing, 0 different, 0 superfluous",
+			"UPDATE harvest.invoice_line_items SET quantity = 7 WHERE invoice_id = 3 AND ordinal = 1":                                              "0 rows missing, 0 different, 1 superfluous",
+			"INSERT INTO harvest.invoice_line_items (invoice_id, account_id, ordinal) SELECT id, account_id, 3 FROM harvest.invoices WHERE id = 1": "0 rows missing, 0 different, 1 superfluous",
+		} {
+			var out bytes.Buffer
+			deps := w.deps
+			deps.Stdout = &out
+			w.sql(damage)
+			before := fmt.Sprint(w.table("harvest.invoices", "id"), w.table("harvest.invoice_line_items", "invoice_id, ordinal"))
+			if err := sinker.Verify(t.Context(), w.cfg, deps, []string{"invoices"}); ops.ExitCode(err) != ops.ExitData || !strings.Contains(out.String(), says) {
+				t.Errorf("%s: %s: %v: %s", mode, damage, err, out.String())
+			}
+			if after := fmt.Sprint(w.table("harvest.invoices", "id"), w.table("harvest.invoice_line_items", "invoice_id, ordinal")); after != before {
+				t.Errorf("%s: %s: verify changed something", mode, damage)
+			}
+			if err := sinker.Rebuild(t.Context(), w.cfg, w.deps, []string{"invoices"}); err != nil {
+				t.Fatal(err)
+			}
+			if mode == "soft" {
+				w.sql("DELETE FROM harvest.invoices WHERE id = 99") // a rebuild has only marked it
+			}
+			if err := sinker.Verify(t.Context(), w.cfg, w.deps, []string{"invoices"}); err != nil {
+				t.Errorf("%s: %s: after the rebuild: %v", mode, damage, err)
+			}
+		}
 	}
 }

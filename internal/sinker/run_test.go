@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -269,4 +271,86 @@ func TestBacklog(t *testing.T) {
 	}
 	w.serve()
 	w.eventually("SELECT count(*) = $1 FROM harvest.roles", int64(n))
+}
+
+// TestPartitionsAdded: partitions that are added under the service are read from their starts; a rebuild and a drain know them, too
+// (reliability K12).
+func TestPartitionsAdded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	tasks := stream(t, "tasks")
+	w.publish(version{stream: tasks, id: 1, row: row{}})
+	w.serve()
+	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+	if _, err := kadm.NewClient(w.cl).CreatePartitions(t.Context(), 2, w.kafka.Topic("tasks")); err != nil {
+		t.Fatal(err)
+	}
+	w.connect()
+	w.publish(version{stream: tasks, id: 2, part: 1, row: row{}}, version{stream: tasks, id: 3, part: 2, row: row{}}, version{stream: tasks, id: 1, row: row{"name": "again"}})
+	w.eventually("SELECT count(*) = 3 AND count(name) = 1 FROM harvest.tasks")
+	w.sql("DELETE FROM harvest.tasks WHERE id = 3")
+	if err := sinker.Rebuild(t.Context(), w.cfg, w.deps, []string{"tasks"}); err != nil {
+		t.Fatal(err)
+	}
+	w.publish(version{stream: tasks, id: 2, part: 1}, version{stream: tasks, id: 1, row: row{"name": "third"}})
+	w.eventually("SELECT string_agg(id || coalesce(name, ''), ' ' ORDER BY id) = '1third 3' FROM harvest.tasks")
+	if err := sinker.Verify(t.Context(), w.cfg, w.deps, []string{"tasks"}); err != nil {
+		t.Error(err)
+	}
+	if n := one[int](w, "SELECT count(*) FROM harvest._offsets"); n != 3 {
+		t.Errorf("%d offsets", n)
+	}
+}
+
+// TestComingAndGoing: twelve sinkers come and go while records come; what the last of them leaves is right (reliability K20).
+func TestComingAndGoing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(4, "tasks")
+	tasks := stream(t, "tasks")
+	w.drain()
+	deps := w.deps
+	deps.Log = quiet
+	last := map[string]version{}
+	r := rand.New(rand.NewPCG(81, 82))
+	publish := func() {
+		var list []version
+		for range 20 {
+			v := version{stream: tasks, id: int64(1 + r.IntN(40))}
+			v.part = int32(v.id % 4)
+			if r.IntN(3) > 0 {
+				v.row = row{"name": fmt.Sprint(r.IntN(1000))}
+			}
+			list = append(list, v)
+		}
+		w.publish(list...)
+		for _, v := range list {
+			last[fmt.Sprintf("%d/%d", v.id, v.account)] = v
+		}
+	}
+	var all sync.WaitGroup
+	for n := range 12 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(100+r.IntN(2000))*time.Millisecond)
+		defer cancel()
+		all.Go(func() {
+			if err := sinker.Run(ctx, w.cfg, deps); err != nil && ctx.Err() == nil {
+				t.Errorf("sinker %d: %v", n, err)
+			}
+		})
+		publish()
+	}
+	all.Wait()
+	publish()
+	w.drain()
+	want := map[string]string{}
+	for key, v := range last {
+		if v.row != nil {
+			want[key] = expected(t, &v, nil, false)
+		}
+	}
+	w.equal(w.table("harvest.tasks", "id, account_id"), want)
+	if n := one[int64](w, "SELECT coalesce(sum(gaps), 0)::bigint FROM harvest._streams"); n != 0 {
+		t.Errorf("%d records are said to be missing", n)
+	}
 }

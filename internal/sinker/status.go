@@ -37,7 +37,7 @@ func Status(ctx context.Context, cfg Config, deps Deps) error {
 func (s *sink) statusOf(ctx context.Context, conn *pgx.Conn, w *tabwriter.Writer, t *table, ends map[spot]int64) error {
 	topic := s.cfg.Kafka.Topic(t.stream.Name)
 	rows, err := conn.Query(ctx, `SELECT o."partition", o."next", o."at_end",
-  (SELECT min("complete_to") FROM `+quote(s.cfg.Schema, tableStreams)+` WHERE "stream" = $2 AND "complete_to" IS NOT NULL),
+  (SELECT CASE WHEN bool_and("complete_to" IS NOT NULL) THEN min("complete_to") END FROM `+quote(s.cfg.Schema, tableStreams)+` WHERE "stream" = $2),
   (SELECT coalesce(sum("gaps"), 0)::bigint FROM `+quote(s.cfg.Schema, tableStreams)+` WHERE "stream" = $2),
   (SELECT count(*) FROM `+quote(s.cfg.Schema, tableDeadLetters)+` WHERE "topic" = $1 AND "partition" = o."partition")
 FROM `+s.offsets.ident()+` AS o WHERE o."topic" = $1 ORDER BY 1`, topic, t.stream.Name)
