@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -70,6 +72,27 @@ func TestWrongVariables(t *testing.T) {
 			if v.Secret {
 				p.refuses(t, v.Name+"_FILE", append(slices.Clone(p.least), v.Name+"=", v.Name+"_FILE=/nowhere/secret"))
 			}
+		}
+	}
+}
+
+// What is wrong in several variables is said in one message, each problem by its variable or its file and line.
+func TestWrongTogether(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "choice.yaml")
+	if err := os.WriteFile(file, []byte("streams:\n  users:\n    mode: never\n    speed: 9\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	environ := append(slices.Clone(programs[0].least), "HARVEST_BASE_URL=http://api.harvestapp.com/v2", "REPLICATION_FILE="+file, "LOG_LEVEL=loud")
+	code := ops.Execute(t.Context(), ops.Env{Environ: environ, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out}, nil, programs[0].root)
+	said := out.String()
+	if code != ops.ExitConfig || !strings.HasPrefix(said, "producer: configuration: 4 problems:\n") || strings.Count(said, "configuration") > 1 {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+	for _, want := range []string{"\n  HARVEST_BASE_URL: ", "\n  LOG_LEVEL: ", "choice.yaml:3: mode", "choice.yaml:4: unknown key \"speed\""} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%q is not in: %s", want, said)
 		}
 	}
 }

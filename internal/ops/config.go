@@ -200,8 +200,15 @@ func (l *loader) validate(v reflect.Value) {
 	if !ok {
 		return
 	}
+	var problems []string
 	for _, err := range validator.Validate() {
-		text := err.Error()
+		if many, ok := errors.AsType[*ConfigError](err); ok {
+			problems = append(problems, many.Problems...)
+		} else {
+			problems = append(problems, err.Error())
+		}
+	}
+	for _, text := range problems {
 		name := text[:len(text)-len(strings.TrimLeft(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"))]
 		if !l.bad[name] && !slices.Contains(l.problems, text) {
 			l.problems = append(l.problems, text)

@@ -19,7 +19,7 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	if !ok {
 		return nil, fmt.Errorf("LOG_LEVEL: %q is none of debug, info, warn, error", level)
 	}
-	options := &slog.HandlerOptions{Level: l}
+	options := &slog.HandlerOptions{Level: l, ReplaceAttr: readable}
 	if format == "auto" {
 		format = "json"
 		if isTerminal(w) {
@@ -33,6 +33,14 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
 	return nil, fmt.Errorf("LOG_FORMAT: %q is none of auto, text, json", format)
+}
+
+// readable writes durations as people do; JSON would have bare nanoseconds.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 func isTerminal(stream any) bool {

@@ -263,8 +263,8 @@ func TestNewLogger(t *testing.T) {
 		t.Fatal(err)
 	}
 	logger.Info("unseen")
-	logger.Warn("seen")
-	if !json.Valid(log.Bytes()) || strings.Contains(log.String(), "unseen") {
+	logger.Warn("seen", "wait", 90*time.Second)
+	if !json.Valid(log.Bytes()) || !strings.Contains(log.String(), `"wait":"1m30s"`) || strings.Contains(log.String(), "unseen") {
 		t.Errorf("got %q", log.String())
 	}
 	for _, bad := range [][2]string{{"loud", "auto"}, {"info", "xml"}, {"", ""}} {

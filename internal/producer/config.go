@@ -1,16 +1,15 @@
 package producer
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"harveststream/internal/kafka"
 	"harveststream/internal/ops"
+	"harveststream/pkg/harvest"
 	"harveststream/pkg/schema"
 )
 
@@ -93,7 +92,7 @@ func (c *Config) Validate() []error {
 	if c.AccountID < 1 {
 		bad("HARVEST_ACCOUNT_ID: %d is not an account's number", c.AccountID)
 	}
-	if err := checkBaseURL(c.BaseURL); err != nil {
+	if err := harvest.CheckBaseURL(c.BaseURL); err != nil {
 		bad("HARVEST_BASE_URL: %w", err)
 	}
 	if strings.ContainsFunc(c.Contact, func(r rune) bool { return r < ' ' || r > '~' }) {
@@ -168,22 +167,6 @@ func (c *Config) replication() []error {
 		s, _ := schema.ByName(rule.Name)
 		c.selected = append(c.selected, s)
 		c.refresh[rule.Name] = rule.Mode == ops.FullRefresh
-	}
-	return nil
-}
-
-// checkBaseURL never repeats the value: it might hold a password.
-func checkBaseURL(text string) error {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return errors.New("is not a URL")
-	case u.Scheme != "https" && u.Scheme != "http":
-		return errors.New("does not begin with https://")
-	case u.Hostname() == "":
-		return errors.New("has no host")
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return errors.New("has a user, a query or a fragment")
 	}
 	return nil
 }

@@ -56,13 +56,7 @@ func (t Target) Validate() []error {
 		errs = append(errs, fmt.Errorf("SINK_DELETE_MODE: %q is neither hard nor soft", t.DeleteMode))
 	}
 	if _, err := t.tables(); err != nil {
-		if config, ok := errors.AsType[*ops.ConfigError](err); ok {
-			for _, p := range config.Problems {
-				errs = append(errs, errors.New(p))
-			}
-		} else {
-			errs = append(errs, err)
-		}
+		errs = append(errs, err)
 	}
 	return errs
 }

@@ -17,6 +17,12 @@ type origin struct {
 	roots []string // paths, each with a slash at its end; the base URL's own first
 }
 
+// CheckBaseURL says what is wrong with a base URL, without repeating it: it might hold a password.
+func CheckBaseURL(text string) error {
+	_, err := parseOrigin(text)
+	return err
+}
+
 // parseOrigin checks a base URL.
 func parseOrigin(text string) (*origin, error) {
 	base, err := url.Parse(text)

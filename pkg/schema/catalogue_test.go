@@ -135,7 +135,7 @@ func TestSelect(t *testing.T) {
 	if most, err := schema.Select([]string{"-*_rates"}); err != nil || len(most) != len(schema.All())-2 {
 		t.Errorf("-*_rates: %d, %v", len(most), err)
 	}
-	for _, patterns := range []string{"", "task", "tasks,x*", "-x", "tasks,-tasks", "Tasks", "tasks,", "[", "-"} {
+	for _, patterns := range []string{"", "task", "tasks,x*", "-x", "tasks,-tasks", "Tasks", "tasks,", "[", "-", "tasks,users, tasks"} {
 		if got, err := schema.Select(strings.Split(patterns, ",")); err == nil {
 			t.Errorf("%q: %s", patterns, names(got))
 		}

@@ -63,7 +63,7 @@ func ByName(name string) (*Stream, bool) {
 
 // Select returns the streams that HARVEST_STREAMS names, in catalogue order: names and patterns with *, "-" before one takes
 // out what it matches. A list that only takes out starts from all. A child brings its parent along. Nothing, or a pattern that
-// matches nothing, is an error.
+// matches nothing or is there twice, is an error.
 func Select(patterns []string) ([]*Stream, error) {
 	all := catalogue()
 	in := make(map[string]bool, len(all))
@@ -76,6 +76,9 @@ func Select(patterns []string) ([]*Stream, error) {
 		}
 		if n := mark(all, name, in, !out); n == 0 {
 			errs = append(errs, fmt.Errorf("stream pattern %q matches no stream", p))
+		}
+		if slices.ContainsFunc(patterns[:i], func(q string) bool { return strings.TrimSpace(q) == p }) {
+			errs = append(errs, fmt.Errorf("stream pattern %q is there twice", p))
 		}
 	}
 	if len(errs) > 0 {
