@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"strings"
 	"sync"
@@ -159,9 +160,26 @@ func (s *sink) prepareDatabase(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, `INSERT INTO `+target+` ("one", "id") VALUES (true, $1) ON CONFLICT DO NOTHING`, strings.ToLower(rand.Text()[:10])); err != nil {
 		return fmt.Errorf("keeping the target's id: %w", err)
 	}
-	if err := conn.QueryRow(ctx, `SELECT "id" FROM `+target).Scan(&s.targetID); err != nil {
+	return s.readTarget(ctx, conn)
+}
+
+// readTarget reads the target's id: the schema's own, and what tells its database from one that was made of a copy (S1).
+func (s *sink) readTarget(ctx context.Context, conn *pgx.Conn) error {
+	var id string
+	var database uint32
+	var server int64
+	var may bool
+	err := conn.QueryRow(ctx, `SELECT t."id", d.oid, has_function_privilege('pg_control_system()', 'EXECUTE') FROM `+quote(s.cfg.Schema, tableTarget)+
+		` AS t, pg_database AS d WHERE d.datname = current_database()`).Scan(&id, &database, &may)
+	if err == nil && may {
+		err = conn.QueryRow(ctx, "SELECT system_identifier FROM pg_control_system()").Scan(&server)
+	}
+	if err != nil {
 		return fmt.Errorf("reading the target's id: %w", err)
 	}
+	home := fnv.New32a()
+	fmt.Fprint(home, database, server)
+	s.targetID = fmt.Sprintf("%s-%08x", id, home.Sum32())
 	return nil
 }
 

@@ -150,6 +150,7 @@ has_database_privilege(current_database(), 'TEMPORARY'), pg_is_in_recovery() OR 
 			list = append(list, finding{item: "database", err: ops.Fail(ops.ExitUnavailable, errors.New("only reads; add target_session_attrs=read-write to DATABASE_URL"))})
 		}
 		list = append(list, s.checkTables(ctx, conn)...)
+		_ = s.readTarget(ctx, conn) // before the first start there is none, and the group's name is a beginning
 		return nil
 	})
 	if err != nil {
