@@ -31,18 +31,24 @@ type source struct {
 
 // follow reads the children of the parents that changed.
 func (e *engine) follow(t *task, s *stream) error {
+	s.asked = 0
+	defer func() { s.asked = 0 }()
 	err := e.readLists(t, s, source{
 		next: func() (pending, bool) {
 			for len(s.queue) > 0 {
 				p := s.queue[0]
 				s.queue = s.queue[1:]
 				if x := s.parent.index.get(p.parent); x != nil && !x.gone() && !s.queuedLater(p) {
+					s.asked++
 					return p, true
 				}
 			}
 			return pending{}, false
 		},
-		done: func(p pending) { s.setMark(p.part, p.seq) },
+		done: func(p pending) {
+			s.asked--
+			s.setMark(p.part, p.seq)
+		},
 		gone: func(ids []int64) error { return e.buryChildren(t, s, ids) },
 	})
 	if err != nil {
@@ -224,7 +230,7 @@ func (e *engine) secondLook(t *task, s *stream, parent, restored int64, gone fun
 		if i == 1 {
 			how.confirmed, how.restored = true, restored
 		}
-		for req.Path != "" || req.Link != "" {
+		for more := true; more; more = req.Link != "" {
 			a, err := t.get(call{req: req, parent: parent, stream: s})
 			if isGone(err) {
 				return e.listless(t, s, parent)
@@ -235,7 +241,7 @@ func (e *engine) secondLook(t *task, s *stream, parent, restored int64, gone fun
 			if _, err := e.take(s, a, how); err != nil {
 				return err
 			}
-			req = harvest.Request{Link: a.page.Next}
+			req.Link = a.page.Next
 		}
 	}
 	var missing []int64
@@ -272,7 +278,7 @@ func (e *engine) buryChildren(t *task, s *stream, missing []int64) error {
 	return e.entomb(s, missing, byChildren, len(missing))
 }
 
-// mayBury looks at the token and asks the brake.
+// mayBury looks at the token, asks the brake, and for another row that must be shown.
 func (e *engine) mayBury(t *task, s *stream, missing []int64) (bool, error) {
 	if len(missing) == 0 || e.cfg.Deletes == deletesOff {
 		return false, nil
@@ -280,5 +286,8 @@ func (e *engine) mayBury(t *task, s *stream, missing []int64) (bool, error) {
 	if err := e.readMe(t); err != nil {
 		return false, err
 	}
-	return e.administers() && e.mayDelete(s, 0, len(missing)) && !e.dryRun, nil
+	if !e.administers() || !e.mayDelete(s, 0, len(missing)) || e.dryRun {
+		return false, nil
+	}
+	return e.control(t, s, nil, missing)
 }

@@ -77,7 +77,7 @@ func (e *engine) walk(t *task, s *stream, first harvest.Request, how sight) (wal
 				return w, &blockError{stream: s, reason: "its links.next go in a circle or never end"}
 			}
 			seen[next] = true
-			t.ask(call{req: harvest.Request{Link: next}, stream: s})
+			t.ask(call{req: harvest.Request{Path: s.Path, Link: next}, stream: s})
 		}
 		if a, err = t.answer(); err != nil {
 			return w, err
@@ -112,7 +112,7 @@ func (n *numbered) ask(t *task, s *stream, atOnce int) {
 	for ; n.link != nil && n.from <= n.to && t.pending() < atOnce; n.from++ {
 		n.query.Set("page", strconv.Itoa(n.from))
 		n.link.RawQuery = n.query.Encode()
-		t.ask(call{req: harvest.Request{Link: n.link.String()}, stream: s})
+		t.ask(call{req: harvest.Request{Path: s.Path, Link: n.link.String()}, stream: s})
 	}
 }
 
@@ -212,7 +212,7 @@ func (s *stream) resume() harvest.Request {
 	}
 	b := s.ck.Backfill
 	if b != nil && b.Link != "" {
-		return harvest.Request{Link: b.Link}
+		return harvest.Request{Path: s.Path, Link: b.Link}
 	}
 	if b != nil && b.Page > 0 {
 		filters = append(filters, "page", strconv.Itoa(b.Page+1))

@@ -112,7 +112,7 @@ func (e *engine) checkpoints(all bool) []*kgo.Record {
 			continue
 		}
 		s.moved, s.dirty, s.saved = false, false, now
-		s.ck.At, s.ck.Stopped, s.ck.Pending, s.ck.Blocked = now.UTC(), s.brakedAt, len(s.queue), ""
+		s.ck.At, s.ck.Stopped, s.ck.Pending, s.ck.Blocked = now.UTC(), s.brakedAt, s.pending(), ""
 		if s.blocked != nil {
 			s.ck.Blocked = s.blocked.reason
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"harveststream/internal/ops"
 	"harveststream/pkg/harvest/harvesttest"
 )
 
@@ -48,6 +49,32 @@ func TestP8RoundRemembersWhatItMissed(t *testing.T) {
 				t.Errorf("payment %d is still on the topic", id)
 			}
 		}
+		w.equal("invoice_payments")
+	})
+}
+
+// P8: lists that are being read count as pending, so that nobody takes a stream for complete meanwhile.
+func TestP8ListsUnderWayArePending(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 206}, func(w *world) {
+		p := w.producer()
+		stop, ended := w.background(p)
+		pass(3 * time.Minute)
+		w.sim.Fault(harvesttest.Fault{Match: "invoices/*/payments", Do: harvesttest.DoSlow, Delay: 9 * time.Second})
+		must(w.sim.RecordPayment(w.sim.IDs("invoices")[0], 1))(t)
+		most := 0
+		for range 40 {
+			pass(time.Second)
+			for _, s := range p.States() {
+				if s.Stream == "invoice_payments" {
+					most = max(most, s.Pending)
+				}
+			}
+		}
+		if most != 1 {
+			t.Errorf("%d lists were said to be pending, want the one under way", most)
+		}
+		stop()
+		exits(t, <-ended, ops.ExitOK)
 		w.equal("invoice_payments")
 	})
 }

@@ -31,7 +31,7 @@ func (p *Producer) publishStates(e *engine) {
 	states := make([]StreamState, 0, len(e.streams))
 	for _, s := range e.streams {
 		st := StreamState{Stream: s.Name, Rows: s.index.live, Published: s.published, Reading: s.reading(),
-			Pending: len(s.queue), Missed: s.missed, Stopped: s.brakedAt}
+			Pending: s.pending(), Missed: s.missed, Stopped: s.brakedAt}
 		if !s.reading() {
 			st.Cursor = s.ck.Cursor
 		}

@@ -46,6 +46,7 @@ type stream struct {
 	parent   *stream   // child streams
 	children []*stream // streams read per row of this one
 	queue    []pending // child streams: parents whose lists are to be read, in order of their seq (P8)
+	asked    int       // of those taken from it: whose lists are being read
 }
 
 // growth is what P8 remembers of a running timer: its content without the hours, and when it was last published.
@@ -88,6 +89,9 @@ func (b *blockError) Error() string { return fmt.Sprintf("stream %s: %s", b.stre
 func (s *stream) follow(p pending) {
 	s.queue = append(s.queue, p)
 }
+
+// pending is how many parents' lists are still to be read, those under way included (P8).
+func (s *stream) pending() int { return len(s.queue) + s.asked }
 
 // trackTimer remembers a running timer at its publishing, and forgets it when it stopped.
 func (s *stream) trackTimer(id int64, rec *schema.Record, at time.Time) {

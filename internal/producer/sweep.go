@@ -229,13 +229,9 @@ func (s *stream) stillUnmet(ids []int64, first uint32) []int64 {
 	return unmet
 }
 
-// control asks for another row: only if that one is shown does a 404 for others mean anything (P7). The one met last is the best; to a
-// process that has met none, which may be because there is nothing to be met, any will do. Where no other is left at all, a human has
-// allowed it, or owners that were confirmed gone with a control of their own explain it (conclude).
+// control asks for another row, the one met last: only if that one is shown does the absence of others mean anything (P7). Without
+// another row a human has allowed it, or an owner that is confirmed gone explains it.
 func (e *engine) control(t *task, s *stream, explained, others []int64) (bool, error) {
-	if s.Get == "" {
-		return true, nil // a second list shows the others again
-	}
 	missing := map[int64]bool{}
 	for _, id := range slices.Concat(explained, others) {
 		missing[id] = true
@@ -247,14 +243,29 @@ func (e *engine) control(t *task, s *stream, explained, others []int64) (bool, e
 		}
 	})
 	if met == nil {
-		return true, nil
+		return len(others) == 0 || e.allowDeletes >= 0, nil
 	}
-	_, err := t.get(call{req: s.one(met.id, met.owner), shape: object, parent: s.parentOf(met), stream: s})
+	shown, err := e.shows(t, s, met)
+	if err == nil && !shown {
+		e.log.Warn("a row that should be there is not shown: nothing is deleted now", "stream", s.Name, "id", met.id)
+	}
+	return shown, err
+}
+
+// shows says whether Harvest shows a row: by GET, or, where there is none, in its parent's list.
+func (e *engine) shows(t *task, s *stream, x *entry) (bool, error) {
+	req, how := s.one(x.id, x.owner), object
+	if s.Get == "" {
+		req, how = s.listOf(x.owner), list
+	}
+	a, err := t.get(call{req: req, shape: how, parent: s.parentOf(x), stream: s})
 	if isGone(err) || harvest.IsForbidden(err) {
-		e.log.Warn("another row is not shown either: nothing is deleted now", "stream", s.Name, "id", met.id, "error", err)
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil || how == object {
+		return err == nil, err
+	}
+	return slices.ContainsFunc(a.recs(), func(r schema.Record) bool { return r.ID == x.id }), nil
 }
 
 // ask404 asks for each key and returns those that answer 404; what is shown after all is compared and published like any observation.

@@ -112,7 +112,7 @@ func unfit(r rune) bool { return r < ' ' || r > '~' }
 type Request struct {
 	Path  string // below the base URL, without slash at its ends: "time_entries/12"
 	Query url.Values
-	Link  string // an absolute URL an answer gave, used as it stands when its origin is the base URL's
+	Link  string // an absolute URL an answer gave, used as it stands when its origin is the base URL's; Path then only names the list
 
 	Reserved bool // Reserve granted it a place
 }

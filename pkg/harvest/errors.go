@@ -76,6 +76,9 @@ type BodyError struct {
 
 // Error says which answer and why.
 func (e *BodyError) Error() string {
+	if e.ContentType == "" && e.Bytes == 0 {
+		return fmt.Sprintf("GET %s: refusing to go on: %s", e.Path, e.Reason)
+	}
 	return fmt.Sprintf("GET %s: refusing the answer (%q, %d bytes): %s", e.Path, e.ContentType, e.Bytes, e.Reason)
 }
 
