@@ -121,9 +121,6 @@ func (s *sending) leaveOut(ctx context.Context, into *relation, enc *encoder, sc
 		return nil
 	}
 	if into == &s.table.relation {
-		if _, err := s.conn.Exec(ctx, "LOCK TABLE "+into.ident()+" IN ROW EXCLUSIVE MODE"); err != nil {
-			return fmt.Errorf("locking %s against changes of its columns: %w", s.table.name, err)
-		}
 		var names []string
 		for i, use := range guess {
 			if use == columnLeftOut {
@@ -131,7 +128,10 @@ func (s *sending) leaveOut(ctx context.Context, into *relation, enc *encoder, sc
 			}
 		}
 		defaults := false
-		if err := s.conn.QueryRow(ctx, s.sql.defaults, names).Scan(&defaults); err != nil {
+		var both pgx.Batch
+		both.Queue("LOCK TABLE " + into.ident() + " IN ROW EXCLUSIVE MODE")
+		both.Queue(s.sql.defaults, names).QueryRow(func(row pgx.Row) error { return row.Scan(&defaults) })
+		if err := s.conn.SendBatch(ctx, &both).Close(); err != nil {
 			return fmt.Errorf("looking for defaults of %s: %w", s.table.name, err)
 		}
 		if defaults {
