@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -80,7 +81,7 @@ func (p *pooler) serve(conn net.Conn) {
 		return
 	}
 	for name := range start.Parameters {
-		if !strings.Contains(" user database application_name client_encoding DateStyle TimeZone standard_conforming_strings ", " "+name+" ") {
+		if !slices.Contains([]string{"user", "database", "application_name", "client_encoding", "DateStyle", "TimeZone"}, name) {
 			client.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "08P01", Message: "unsupported startup parameter: " + name})
 			_ = client.Flush()
 			return
