@@ -186,6 +186,26 @@ func TestTermination(t *testing.T) {
 	}
 }
 
+// TestTerminationAtStart: a signal during the start ends the service as one at work: without an error.
+func TestTerminationAtStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, point := range []string{"ks09", "ks10"} {
+		ctx, stop := context.WithCancelCause(t.Context())
+		deps := w.deps
+		deps.Hook = func(at string) error {
+			if at == point {
+				stop(ops.Fail(143, errors.New("terminated")))
+				return context.Cause(ctx)
+			}
+			return nil
+		}
+		if err := sinker.Run(ctx, w.cfg, deps); err != nil {
+			t.Errorf("%s: %v", point, err)
+		}
+	}
+}
+
 // TestKillRebuild: a rebuild that dies before any of its steps has changed nothing for readers and left nothing behind; one that is run to
 // its end makes the same table right, whatever users have built on it (design §7).
 func TestKillRebuild(t *testing.T) {

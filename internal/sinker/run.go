@@ -19,6 +19,9 @@ import (
 // what stops one topic does not.
 func Run(ctx context.Context, cfg Config, deps Deps) error {
 	s, err := open(ctx, cfg, deps, 0)
+	if ctx.Err() != nil && s == nil { // whatever the start ended with, it was stopped
+		return nil
+	}
 	if err != nil {
 		return err
 	}

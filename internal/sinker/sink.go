@@ -120,6 +120,8 @@ func (s *sink) start(ctx context.Context, try func(ctx context.Context) error) e
 		}
 		var coded interface{ ExitCode() int }
 		switch what := judge(err); {
+		case ctx.Err() != nil: // its cause, which errors may hand on, has an exit code, too
+			return ctx.Err()
 		case errors.As(err, &coded):
 			return err
 		case what == fatal:
