@@ -1,31 +1,16 @@
 package producer_test
 
 import (
-	"bytes"
-	"errors"
-	"io"
+	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"harveststream/internal/producer"
 	"harveststream/pkg/harvest/harvesttest"
 )
-
-// cpu is the processor time this process has used: in a bubble the clock on the wall stands still, this one goes on.
-func cpu() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 // entries is an account of time entries and little else.
 func entries(n int) harvesttest.Options {
@@ -46,91 +31,6 @@ func inBubble(b *testing.B, o harvesttest.Options, measure func(w *world)) {
 			b.Fatal("the run inside failed")
 		}
 	}
-}
-
-// pages fetches every page of a list straight from the simulator, which also fills its cache.
-func (w *world) pages(stream string) [][]byte {
-	w.t.Helper()
-	var bodies [][]byte
-	for page := 1; ; page++ {
-		r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, "https://api.harvestapp.com/v2/"+stream+"?per_page=2000&page="+strconv.Itoa(page), nil)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer test-token")
-		r.Header.Set("Harvest-Account-Id", strconv.Itoa(accountID))
-		r.Header.Set("User-Agent", "bench (https://example.com)")
-		res, err := w.sim.RoundTripper().RoundTrip(r)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		body, err := io.ReadAll(res.Body)
-		if err != nil || res.StatusCode != http.StatusOK {
-			w.t.Fatalf("%d %v", res.StatusCode, err)
-		}
-		bodies = append(bodies, body)
-		if bytes.Contains(body, []byte(`"next":null`)) {
-			return bodies
-		}
-	}
-}
-
-// tokenise is the time merely reading the tokens of these pages takes: the yardstick.
-func (w *world) tokenise(bodies [][]byte) time.Duration {
-	began := cpu()
-	for _, body := range bodies {
-		dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-		for {
-			if _, err := dec.ReadToken(); err != nil {
-				if !errors.Is(err, io.EOF) {
-					w.t.Fatal(err)
-				}
-				break
-			}
-		}
-	}
-	return cpu() - began
-}
-
-const benchEntries = 200_000
-
-// fast takes the account's limit away.
-var fast = []string{"HARVEST_STREAMS=time_entries", "HARVEST_RATE_LIMIT=30000", "HARVEST_CONCURRENCY=4", "HARVEST_DELETES=off"}
-
-// BenchmarkBackfill is page → diff → Avro → broker without the limit, the broker's work included, against tokenising the same JSON.
-func BenchmarkBackfill(b *testing.B) {
-	inBubble(b, entries(benchEntries), func(w *world) {
-		bodies := w.pages("time_entries")
-		yard := w.tokenise(bodies)
-		began := cpu()
-		w.sync(fast...)
-		took := cpu() - began
-		b.ReportMetric(benchEntries/took.Seconds(), "records/s-core")
-		b.ReportMetric(yard.Seconds()/took.Seconds(), "×tokenising")
-	})
-}
-
-// BenchmarkSweepUnchanged re-reads what has not changed: nothing is published.
-func BenchmarkSweepUnchanged(b *testing.B) {
-	inBubble(b, entries(benchEntries), func(w *world) {
-		w.sync(fast...)
-		p := w.producer(fast...)
-		bodies := w.pages("time_entries")
-		yard := w.tokenise(bodies)
-		rebuild := cpu()
-		if err := w.producer(append(fast, "HARVEST_STREAMS=time_entries")...).Sync(w.t.Context()); err != nil {
-			w.t.Fatal(err)
-		}
-		rebuilt := cpu() - rebuild
-		began := cpu()
-		if err := p.Sweep(w.t.Context(), []string{"time_entries"}, -1, false); err != nil {
-			w.t.Fatal(err)
-		}
-		took := cpu() - began - rebuilt // what start and index took, measured just before
-		b.ReportMetric(benchEntries/rebuilt.Seconds(), "index-records/s-core")
-		b.ReportMetric(benchEntries/took.Seconds(), "records/s-core")
-		b.ReportMetric(yard.Seconds()/took.Seconds(), "×tokenising")
-	})
 }
 
 // BenchmarkBudget is a first read under the real limit in virtual time: how much of 100 pages of 2,000 rows per 15 s it uses.
@@ -157,4 +57,39 @@ func BenchmarkBudget(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkRequestsADay counts the requests of a virtual day of a service at the default intervals, and what reading every parent's
+// lists of children at each pass would take for the same freshness. Meanwhile the account changes twice a minute.
+func BenchmarkRequestsADay(b *testing.B) {
+	const (
+		invoices, estimates, users = 10_000, 1_000, 200
+		day, everyPass             = 24 * time.Hour, 15 * time.Second
+	)
+	o := harvesttest.Options{Seed: 5, Limit: 100, Sizes: harvesttest.Sizes{Users: users, Clients: 40, Projects: 40, Tasks: 8, Invoices: invoices, Estimates: estimates, Expenses: 50, TimeEntries: 500}}
+	inBubble(b, o, func(w *world) {
+		w.sync()
+		rng := rand.New(rand.NewPCG(1, 2))
+		w.serve(func() {
+			pass(2 * time.Hour) // so that the day holds the next rotating pass, a day after the first round
+			w.sim.ResetRequests()
+			for range day / (30 * time.Second) {
+				w.sim.Live(rng)
+				pass(30 * time.Second)
+			}
+		})
+		all, children := 0, 0
+		for _, r := range w.sim.Requests() {
+			all++
+			for _, list := range []string{"/messages", "/payments", "/billable_rates", "/cost_rates"} {
+				if strings.HasSuffix(r.Path, list) {
+					children++
+				}
+			}
+		}
+		naive := float64(2*invoices+estimates+2*users) * float64(day/everyPass)
+		b.ReportMetric(float64(all), "requests")
+		b.ReportMetric(float64(children), "of-them-for-children")
+		b.ReportMetric(naive/float64(all), "times-fewer")
+	})
 }
