@@ -427,29 +427,32 @@ func (c *consumer) sign(ctx context.Context) error {
 	ends := endsOf(asked, c.admin, topics)
 	var names []string
 	var numbers []int32
-	var fences []int64
+	var fences, nexts []int64
 	var ended []bool
 	for at, s := range list {
 		end, known := ends[at]
 		s.mu.Lock()
 		s.inspect(ids, end, known)
 		names, numbers, fences, ended = append(names, at.topic), append(numbers, at.number), append(fences, s.fence), append(ended, known && s.next >= end)
+		nexts = append(nexts, s.next)
 		if known {
 			c.metrics.lag.WithLabelValues(s.p.table.stream.Name).Set(float64(max(0, end-s.next)))
 		}
 		s.mu.Unlock()
 	}
 	return c.db.use(asked, func(conn *pgx.Conn) error {
-		ours, err := c.offsets.sign(asked, conn, now, names, numbers, fences, ended)
+		ours, err := c.offsets.sign(asked, conn, now, names, numbers, fences, nexts, ended)
 		if err != nil {
 			return err
 		}
 		for i := range names {
-			s := list[spot{names[i], numbers[i]}]
+			at := spot{names[i], numbers[i]}
+			s := list[at]
+			stored, mine := ours[at]
 			s.mu.Lock()
 			switch {
 			case s.in == nil || s.fence != fences[i]: // another session by now
-			case !ours[names[i]][numbers[i]]:
+			case !mine, stored < nexts[i]: // or a server that crashed has lost what it had said was committed: it is read again
 				s.in.finish(0, errFenced)
 			case ended[i]:
 				s.atEnd = now

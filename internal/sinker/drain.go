@@ -324,12 +324,12 @@ func (d *drain) work(ctx context.Context, part *draining) error {
 func (d *drain) show(ctx context.Context) {
 	var names []string
 	var numbers []int32
-	var fences []int64
+	var fences, nexts []int64
 	var ended []bool
 	shown := kadm.Offsets{}
 	for _, part := range d.parts {
 		names, numbers, fences = append(names, part.p.topic), append(numbers, part.p.number), append(fences, part.p.fence)
-		ended = append(ended, d.until.IsZero() && part.p.next >= part.to)
+		nexts, ended = append(nexts, part.p.next), append(ended, d.until.IsZero() && part.p.next >= part.to)
 		shown.AddOffset(part.p.topic, part.p.number, part.p.next, -1)
 	}
 	if len(names) == 0 {
@@ -339,7 +339,12 @@ func (d *drain) show(ctx context.Context) {
 		if _, err := conn.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
 			return err
 		}
-		_, err := d.offsets.sign(ctx, conn, d.at, names, numbers, fences, ended)
+		stored, err := d.offsets.sign(ctx, conn, d.at, names, numbers, fences, nexts, ended)
+		for _, part := range d.parts {
+			if next, ours := stored[spot{part.p.topic, part.p.number}]; ours && next < part.p.next {
+				return ops.Fail(ops.ExitUnavailable, fmt.Errorf("the server has lost its last transactions of %s: drain again", part.p.topic))
+			}
+		}
 		return err
 	})
 	if err != nil {
@@ -356,7 +361,8 @@ func (d *drain) show(ctx context.Context) {
 func (d *drain) signed(ctx context.Context, sign func(conn *pgx.Conn) error) error {
 	for wait := newBackoff(); ; {
 		err := d.db.transact(ctx, sign)
-		if err == nil || judge(err) != retry || wait.waited > d.patience {
+		var coded interface{ ExitCode() int }
+		if err == nil || errors.As(err, &coded) || judge(err) != retry || wait.waited > d.patience {
 			return err
 		}
 		if ended := wait.wait(ctx); ended != nil {

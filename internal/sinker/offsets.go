@@ -173,25 +173,23 @@ WHERE "topic" = $1 AND "partition" = $2 AND "next" = $3 AND "fence" = $4`,
 	return nil
 }
 
-// sign gives a sign of life for partitions that are at their ends (S8), and returns those that are still ours.
+// sign gives a sign of life for partitions, which stand at next and may be at their ends (S8), and returns what is stored as applied of
+// those that are still ours: less than next where the server has lost its last transactions.
 //
 //nolint:revive // one array for each column of the statement
-func (o offsets) sign(ctx context.Context, conn *pgx.Conn, at time.Time, topics []string, partitions []int32, fences []int64, ends []bool) (map[string]map[int32]bool, error) {
-	rows, err := conn.Query(ctx, `UPDATE `+o.ident()+` AS o SET "updated_at" = $1, "at_end" = CASE WHEN p."ended" THEN $1 ELSE o."at_end" END
-FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bool[]) AS p ("topic", "partition", "fence", "ended")
-WHERE o."topic" = p."topic" AND o."partition" = p."partition" AND o."fence" = p."fence" RETURNING o."topic", o."partition"`,
-		at, topics, partitions, fences, ends)
+func (o offsets) sign(ctx context.Context, conn *pgx.Conn, at time.Time, topics []string, partitions []int32, fences, nexts []int64, ends []bool) (map[spot]int64, error) {
+	rows, err := conn.Query(ctx, `UPDATE `+o.ident()+` AS o SET "updated_at" = $1, "at_end" = CASE WHEN p."ended" AND o."next" >= p."next" THEN $1 ELSE o."at_end" END
+FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bool[]) AS p ("topic", "partition", "fence", "next", "ended")
+WHERE o."topic" = p."topic" AND o."partition" = p."partition" AND o."fence" = p."fence" RETURNING o."topic", o."partition", o."next"`,
+		at, topics, partitions, fences, nexts, ends)
 	if err != nil {
 		return nil, fmt.Errorf("signing offsets: %w", err)
 	}
-	ours := map[string]map[int32]bool{}
-	var topic string
-	var partition int32
-	_, err = pgx.ForEachRow(rows, []any{&topic, &partition}, func() error {
-		if ours[topic] == nil {
-			ours[topic] = map[int32]bool{}
-		}
-		ours[topic][partition] = true
+	ours := map[spot]int64{}
+	var mine spot
+	var next int64
+	_, err = pgx.ForEachRow(rows, []any{&mine.topic, &mine.number, &next}, func() error {
+		ours[mine] = next
 		return nil
 	})
 	return ours, err

@@ -255,6 +255,31 @@ func TestOffsetMoved(t *testing.T) {
 	w.eventually("SELECT count(*) = 6 FROM harvest.tasks")
 }
 
+// TestLostWhileIdle: what a server that crashed has lost, after it had said that it was committed, is applied again though nothing new
+// comes; a drain that meets it says so (S1; synchronous_commit is off).
+func TestLostWhileIdle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+	lose := "BEGIN; DELETE FROM harvest.tasks; UPDATE harvest._offsets SET next = 0, seqs = '{}'; COMMIT"
+	deps := w.deps
+	deps.Hook = func(at string) error {
+		if at == "ks07" {
+			w.sql(lose)
+		}
+		return nil
+	}
+	if err := sinker.Drain(t.Context(), w.cfg, deps, time.Time{}); err == nil {
+		t.Error("a drain whose rows are not there ended well")
+	}
+	w.serve()
+	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+	w.eventually("SELECT next = 2 FROM harvest._offsets")
+	w.sql(lose)
+	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+}
+
 // TestBacklog: more than may wait for the database passes through, and what waited is given back (S7).
 func TestBacklog(t *testing.T) {
 	t.Parallel()
