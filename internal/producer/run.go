@@ -98,7 +98,8 @@ func (p *Producer) Run(ctx context.Context) error {
 	})
 	err := g.Wait()
 	var decided interface{ ExitCode() int }
-	if errors.Is(err, context.Canceled) || ctx.Err() != nil && !errors.As(err, &decided) {
+	stopped := ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || !errors.As(err, &decided)) // a signal's cause has an exit code too
+	if stopped || errors.Is(err, context.Canceled) {
 		return nil // stopped, if in the midst of a start: nothing was under way that could be lost
 	}
 	return err
