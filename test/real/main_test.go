@@ -29,6 +29,7 @@ var parts struct {
 	kafka, registry, postgres string // host:port,…; URL; URL
 	python                    string // with Confluent's client; may be missing
 	connect                   string // URL of a worker; may be missing
+	flink                     string // script that runs SQL; may be missing
 	programs                  string // folder with producer and sinker; in armed/ those that die at named points
 	logs                      string
 }
@@ -49,7 +50,7 @@ func prepared(m *testing.M) (int, error) {
 	}
 	for part := range strings.FieldsSeq(os.Getenv(variable)) {
 		name, value, _ := strings.Cut(part, "=")
-		field := map[string]*string{"kafka": &parts.kafka, "registry": &parts.registry, "postgres": &parts.postgres, "python": &parts.python, "connect": &parts.connect}[name]
+		field := map[string]*string{"kafka": &parts.kafka, "registry": &parts.registry, "postgres": &parts.postgres, "python": &parts.python, "connect": &parts.connect, "flink": &parts.flink}[name]
 		if field == nil {
 			return 0, fmt.Errorf("%s: there is no part %q", variable, name)
 		}

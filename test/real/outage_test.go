@@ -57,14 +57,14 @@ func TestRegistryAway(t *testing.T) {
 	p, s := w.start("producer", nil), w.start("sinker", nil)
 	waitFor(t, p, "starting again")
 	script(t, "registry.sh", "start")
-	first := w.converge(time.Minute, p, s)
+	first := w.converge(3*time.Minute, p, s)
 	script(t, "registry.sh", "kill")
 	changes := w.mutate(rng, 3*time.Second, 50*time.Millisecond)
-	w.arrives(90*time.Second, p, s)
+	w.arrives(3*time.Minute, p, s)
 	s.stop()
 	s = w.start("sinker", nil)
 	changes += w.mutate(rng, time.Second, 50*time.Millisecond)
-	away := w.arrives(90*time.Second, p, s)
+	away := w.arrives(3*time.Minute, p, s)
 	script(t, "registry.sh", "start")
 	compared, records := w.finish(p, s)
 	figure(t, "equal %s after it came; %d changes while it was away, the last there after %s; %d rows, %d records", first, changes, away, compared, records)
@@ -83,7 +83,7 @@ func TestPostgresRestarted(t *testing.T) {
 		changes += w.mutate(rng, time.Second, 20*time.Millisecond)
 		script(t, "postgres.sh", "start")
 	}
-	took := w.arrives(90*time.Second, p, s)
+	took := w.arrives(3*time.Minute, p, s)
 	compared, records := w.finish(p, s)
 	figure(t, "1 orderly stop, 2 immediate ones, 2 kills under %d changes, the last there after %s; %d rows, %d records", changes, took, compared, records)
 }
@@ -103,7 +103,7 @@ CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON harvest._offsets DEFERRABLE INI
 	FOR EACH ROW WHEN (NEW.next <> OLD.next) EXECUTE FUNCTION public.refuse()`)
 	p, s := w.start("producer", nil), w.start("sinker", nil)
 	changes := w.mutate(rng, 5*time.Second, 20*time.Millisecond)
-	took := w.arrives(time.Minute, p, s)
+	took := w.arrives(3*time.Minute, p, s)
 	compared, records := w.finish(p, s)
 	refused := w.rows("SELECT last_value::text FROM public.refused")[0]
 	if refused == "0" || refused == "1" {
@@ -119,7 +119,7 @@ func TestBrokerKilled(t *testing.T) {
 	nodes := []string{"1", "2", "3"}[:1+strings.Count(parts.kafka, ",")]
 	t.Cleanup(func() { script(t, "kafka.sh", "start") })
 	p, s := w.start("producer", nil), w.start("sinker", nil)
-	w.converge(time.Minute, p, s)
+	w.converge(3*time.Minute, p, s)
 	changes := 0
 	for _, node := range nodes {
 		changes += w.mutate(rng, time.Second, 20*time.Millisecond)
@@ -127,7 +127,7 @@ func TestBrokerKilled(t *testing.T) {
 		changes += w.mutate(rng, 2*time.Second, 20*time.Millisecond)
 		script(t, "kafka.sh", "start", node)
 	}
-	took := w.arrives(2*time.Minute, p, s)
+	took := w.arrives(3*time.Minute, p, s)
 	compared, records := w.finish(p, s)
 	figure(t, "%d of %d brokers killed under %d changes, the last there after %s; %d rows, %d records", len(nodes), len(nodes), changes, took, compared, records)
 }

@@ -63,7 +63,7 @@ func names() []string {
 // waitFor waits until a program has said something.
 func waitFor(t *testing.T, p *program, text string) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !p.saidText(text); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); !p.saidText(text); time.Sleep(100 * time.Millisecond) {
 		p.alive()
 		if time.Now().After(end) {
 			t.Fatalf("%s did not say %q: %s", p.name, text, p.said())
@@ -155,7 +155,7 @@ func TestTwoAccounts(t *testing.T) {
 	rng := rand.New(rand.NewPCG(*seed, 4))
 	first, second := w.start("producer", nil), w.start("producer", nil, other...)
 	sink := w.start("sinker", nil)
-	w.converge(time.Minute, first, second, sink)
+	w.converge(3*time.Minute, first, second, sink)
 	for range 30 {
 		for _, account := range []int64{77, 482913} {
 			w.sims[account].Live(rng)
@@ -166,7 +166,7 @@ func TestTwoAccounts(t *testing.T) {
 	first.stop()
 	second.stop()
 	first, second = w.start("producer", nil, eager...), w.start("producer", nil, append(slices.Clone(other), eager...)...)
-	took := w.converge(time.Minute, first, second, sink)
+	took := w.converge(3*time.Minute, first, second, sink)
 	for _, p := range []*program{first, second, sink} {
 		p.stop()
 	}

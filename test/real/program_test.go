@@ -66,7 +66,7 @@ func (p *program) kill() {
 func (p *program) stop() {
 	p.t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	if code := p.wait(time.Minute); code != 0 {
+	if code := p.wait(3 * time.Minute); code != 0 {
 		p.t.Fatalf("%s ended with %d after SIGTERM: %s", p.name, code, p.said())
 	}
 }
@@ -113,7 +113,7 @@ func (p *program) saidText(s string) bool { return bytes.Contains(p.output(), []
 func (w *world) run(name string, args []string, env ...string) (int, *program) {
 	w.t.Helper()
 	p := w.start(name, args, env...)
-	return p.wait(3 * time.Minute), p
+	return p.wait(10 * time.Minute), p
 }
 
 // must runs a command that has to succeed.

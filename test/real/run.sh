@@ -63,6 +63,7 @@ suite() { # the tests of one set of parts; flags of the test binary, once for ea
 more=("$@")
 go test -c -o "$top/suite" .
 if [ -n "$both" ]; then
+    ./install.sh
     on one 1 1 ./up.sh fetch # once, for both
     on three 3 '' suite "-test.run $disturbing" >"$top/three.log" 2>&1 & three=$!
     code=0

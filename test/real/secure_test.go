@@ -114,7 +114,7 @@ func TestRights(t *testing.T) {
 	}
 	p, s := w.start("producer", nil, login("producer")...), w.start("sinker", nil, login("sinker")...)
 	waitFor(t, p, "index rebuilt")
-	took := w.arrives(time.Minute, p, s)
+	took := w.arrives(3*time.Minute, p, s)
 	p.stop()
 	s.stop()
 	w.equal(harvesttest.Compared)

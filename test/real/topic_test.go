@@ -37,7 +37,7 @@ type reader struct {
 
 // read returns what a topic says, read_committed, up to where it ends now.
 func (r *reader) read(topic string) ([]version, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	admin, err := kgo.NewClient(r.client.Opts()...) // one that remembers no topic of before
 	if err != nil {
@@ -70,7 +70,7 @@ func (r *reader) read(topic string) ([]version, error) {
 	for len(open) > 0 {
 		fetches := cl.PollFetches(ctx)
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%s: not read to its ends %v within a minute", topic, open)
+			return nil, fmt.Errorf("%s: not read to its ends %v in time", topic, open)
 		}
 		for iter := fetches.RecordIter(); !iter.Done(); {
 			rec := iter.Next()
