@@ -1,14 +1,12 @@
 package producer_test
 
 import (
-	"context"
 	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"harveststream/pkg/harvest/harvesttest"
@@ -28,7 +26,9 @@ func (h *history) episode(strange bool) {
 	}
 	leave := func() {}
 	if h.rng.IntN(6) == 0 {
-		leave = h.neighbour()
+		all := schema.All()
+		leave = h.neighbour(all[h.rng.IntN(len(all))].Name, h.rng.IntN(2) == 0)
+		h.sum.Faults["neighbour"]++
 	}
 	h.changes(l, 5+h.rng.IntN(25))
 	var rival *life
@@ -103,41 +103,6 @@ func (h *history) rival(l *life) *life {
 	return r
 }
 
-// neighbour is another account's producer in the midst of a transaction on one of our topics: what we commit behind it can't be read before
-// it ends (P3). The returned function aborts or commits it.
-func (h *history) neighbour() (leave func()) {
-	all := schema.All()
-	topic := h.config().Kafka.Topic(all[h.rng.IntN(len(all))].Name)
-	if h.bus.TopicInfo(topic) == nil {
-		return func() {}
-	}
-	opts, err := h.config().Kafka.Options()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	cl, err := kgo.NewClient(append(opts, kgo.TransactionalID("harvest.1"), kgo.TransactionTimeout(10*time.Minute), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if err := cl.BeginTransaction(); err != nil {
-		cl.Close()
-		h.say("no neighbour: %v", err) // the broker is sick
-		return func() {}
-	}
-	ctx, how := context.Background(), kgo.TransactionEndTry(h.rng.IntN(2) == 0)
-	for id := range int64(1 + h.rng.IntN(3)) {
-		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Key: schema.AppendKey(nil, 1, id, 1), Value: nil}).FirstErr(); err != nil {
-			h.say("the neighbour's record: %v", err)
-		}
-	}
-	h.say("a neighbour on %s, to commit: %v", topic, how)
-	h.sum.Faults["neighbour"]++
-	return func() {
-		defer cl.Close()
-		h.say("the neighbour ends: %v", cl.EndTransaction(ctx, how))
-	}
-}
-
 // oneWriter holds that of two producers at most one writes, once both can reach the brokers again (P1).
 func (h *history) oneWriter(lives ...*life) {
 	for _, l := range lives {
@@ -194,16 +159,17 @@ var sick = []struct {
 // faults scripts some; the returned function mends all and counts how often each struck.
 func (h *history) faults() (mend func()) {
 	undo := []func(){func() { h.sim.SetLate(0, 0) }}
+	lagged, began := false, time.Now()
 	for _, f := range script {
 		if h.rng.IntN(5) == 0 {
 			remove := h.sim.Fault(f.fault)
-			h.lagged = h.lagged || f.fault.Do == harvesttest.DoLag
 			undo = append(undo, func() { h.sum.Faults[f.name] += remove() })
+			lagged = lagged || f.fault.Do == harvesttest.DoLag
 		}
 	}
 	if h.rng.IntN(3) == 0 {
-		h.sim.SetLate(0.2, 20*time.Second)
-		h.lagged = true
+		h.sim.SetLate(0.2, 40*time.Second)
+		lagged = true
 		h.sum.Faults["late rows"]++
 	}
 	if h.rng.IntN(6) == 0 {
@@ -227,6 +193,9 @@ func (h *history) faults() (mend func()) {
 	return func() {
 		for _, f := range undo {
 			f()
+		}
+		if lagged {
+			h.lags = append(h.lags, span{began.Add(-time.Minute), time.Now().Add(time.Minute)})
 		}
 	}
 }

@@ -52,9 +52,11 @@ type history struct {
 	sum    *tally
 
 	anchor time.Time // where the mirror begins; zero: everything is in it (P10)
-	lagged bool      // some answers were of the past
+	lags   []span    // when answers may have been of the past
 	rivals bool      // two producers were at work at a time: together they may be refused
 }
+
+type span struct{ from, to time.Time }
 
 func simulate(t *testing.T, n uint64, sum *tally) {
 	rng := rand.New(rand.NewPCG(n, 7))
@@ -229,9 +231,4 @@ func (h *history) ended(err error, service, rival bool) {
 	default:
 		h.t.Errorf("ENDED: a producer ended with exit code %d: %v", code, err)
 	}
-}
-
-// say notes what happens, for the one who reads a failed seed.
-func (h *history) say(format string, args ...any) {
-	fmt.Fprintf(h.log, "%s === %s\n", time.Now().Format("15:04:05.000"), fmt.Sprintf(format, args...))
 }

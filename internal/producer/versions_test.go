@@ -125,7 +125,7 @@ func (h *history) polled(st *schema.Stream, records []published) {
 		}
 		at := updated(o.JSON)
 		if st.Read == schema.Children {
-			if h.lagged {
+			if slices.ContainsFunc(h.lags, func(l span) bool { return at.After(l.from) && at.Before(l.to) }) {
 				continue // a child may show later than its parent: the rotating pass finds it
 			}
 			if parent, ok := h.sim.Object(st.Parent, o.ParentID); !ok || updated(parent.JSON).Before(at) {

@@ -3,6 +3,7 @@ package producer_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -134,6 +135,11 @@ func (w *world) producer(more ...string) *producer.Producer {
 
 func (w *world) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+// say notes what happens, for the one who reads a failed test.
+func (w *world) say(format string, args ...any) {
+	fmt.Fprintf(w.log, "%s === %s\n", time.Now().Format("15:04:05.000"), fmt.Sprintf(format, args...))
 }
 
 // journal is what happened in a world; it is shown when a test fails.

@@ -1,0 +1,44 @@
+package producer_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"harveststream/internal/producer"
+	"harveststream/pkg/harvest/harvesttest"
+)
+
+// P4: a walk that breaks off moves no cursor. A list whose second page is refused for longer than the lookback is read from the old cursor
+// once it is shown again, without a sweep.
+func TestP4BrokenWalk(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 42}, func(w *world) {
+		w.sync()
+		p, err := producer.New(w.config("HARVEST_STREAMS=expenses", "HARVEST_LOOKBACK=1m", "HARVEST_SWEEP_INTERVAL=24h", "HARVEST_RECENT_SWEEP_INTERVAL=24h"),
+			producer.Deps{Version: "test", Transport: w.sim.RoundTripper(), Log: w.logger(), PageSize: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refuse := w.sim.Fault(harvesttest.Fault{Match: "expenses", Query: "page=2", Do: harvesttest.DoStatus, Status: http.StatusServiceUnavailable})
+		for _, id := range w.sim.IDs("expenses") {
+			if err := w.sim.Update("expenses", id, harvesttest.Fields{"notes": "changed"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pass(time.Minute) // quick polls look back less
+		ctx, stop := context.WithCancel(w.t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- p.Run(ctx) }()
+		pass(15 * time.Minute)
+		if refuse() == 0 {
+			t.Error("no page was refused")
+		}
+		pass(10 * time.Minute)
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		w.equal("expenses")
+	})
+}
