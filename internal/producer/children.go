@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,6 +49,7 @@ func (e *engine) follow(t *task, s *stream) error {
 		done: func(p pending) {
 			s.asked--
 			s.setMark(p.part, p.seq)
+			e.readSoon(s, p.parent)
 		},
 		gone: func(ids []int64) error { return e.buryChildren(t, s, ids) },
 	})
@@ -55,6 +57,89 @@ func (e *engine) follow(t *task, s *stream) error {
 		s.requeue(e.cfg.AccountID, e.keyID) // what was taken from the queue and not done is above the mark
 	}
 	return err
+}
+
+// early is a parent whose list was read less than a lookback after the parent's change: what shows late (P4) may not have been in it.
+type early struct {
+	parent int64
+	stamp  uint32 // of the change
+}
+
+// readSoon notes a parent whose list was read, if that was early.
+func (e *engine) readSoon(s *stream, parent int64) {
+	x := s.parent.index.get(parent)
+	if x == nil || x.gone() || !e.isEarly(x.stamp) {
+		return
+	}
+	at, there := slices.BinarySearchFunc(s.early, early{parent, x.stamp}, early.compare)
+	if !there {
+		s.early = slices.Insert(s.early, at, early{parent, x.stamp})
+	}
+}
+
+func (a early) compare(b early) int {
+	return cmp.Or(cmp.Compare(a.stamp, b.stamp), cmp.Compare(a.parent, b.parent))
+}
+
+// isEarly says whether what changed with a stamp may still not show everywhere.
+func (e *engine) isEarly(stamp uint32) bool {
+	return time.Unix(int64(stamp), 0).Add(e.cfg.Lookback).After(e.surely(time.Now()))
+}
+
+// recallEarly finds, after a restart, the parents whose lists may have been read early: those changed since the moment up to which the
+// children are complete. Those above the mark are to be read anyway.
+func (s *stream) recallEarly() {
+	from := s.ck.Cursor
+	if from.IsZero() {
+		from = s.parent.ck.Cursor
+	}
+	if from.IsZero() {
+		return
+	}
+	queued := map[int64]bool{}
+	for _, p := range s.queue {
+		queued[p.parent] = true
+	}
+	s.parent.index.all(func(x *entry) {
+		if !x.gone() && int64(x.stamp) >= from.Unix() && !queued[x.id] {
+			s.early = append(s.early, early{x.id, x.stamp})
+		}
+	})
+	slices.SortFunc(s.early, early.compare)
+}
+
+// followAgain reads the lists once more that were read early, now that a lookback has passed (P4, P8).
+func (e *engine) followAgain(t *task, s *stream) error {
+	var due []early
+	for _, x := range s.early {
+		if e.isEarly(x.stamp) {
+			break
+		}
+		due = append(due, x)
+	}
+	asked := due
+	return e.readLists(t, s, source{
+		next: func() (pending, bool) {
+			for len(asked) > 0 {
+				p := asked[0]
+				asked = asked[1:]
+				if x := s.parent.index.get(p.parent); x != nil && !x.gone() && x.stamp == p.stamp {
+					return pending{parent: p.parent, seq: int64(p.stamp)}, true
+				}
+				s.settle(p) // gone, or changed again: then it is followed for that
+			}
+			return pending{}, false
+		},
+		done: func(p pending) { s.settle(early{p.parent, uint32(p.seq)}) },
+		gone: func(ids []int64) error { return e.buryChildren(t, s, ids) },
+	})
+}
+
+// settle forgets that a list was read early.
+func (s *stream) settle(x early) {
+	if at, there := slices.BinarySearchFunc(s.early, x, early.compare); there {
+		s.early = slices.Delete(s.early, at, at+1)
+	}
 }
 
 // queuedLater says whether a parent stands in the queue again, near its head: one reading then serves both.

@@ -65,11 +65,21 @@ func (e *engine) syncPoll(t *task, s *stream) error {
 	return e.pollTimers(t, s)
 }
 
-// completeChildren moves the moment up to which child streams are complete to their parents' (S9).
+// completeChildren moves the moment up to which child streams are complete to their parents' (S9), or to the first change after which a
+// list was read early and not again yet.
 func (e *engine) completeChildren(time.Time) {
 	for _, s := range e.streams {
-		if s.Read == schema.Children && len(s.queue) == 0 && !s.busy["children"] && s.blocked == nil && !s.parent.reading() && s.parent.ck.Cursor.After(s.ck.Cursor) {
-			s.ck.Cursor, s.dirty = s.parent.ck.Cursor, true
+		if s.Read != schema.Children || len(s.queue) > 0 || s.busy["children"] || s.blocked != nil || s.parent.reading() {
+			continue
+		}
+		to := s.parent.ck.Cursor
+		if len(s.early) > 0 {
+			if first := time.Unix(int64(s.early[0].stamp), 0).UTC(); first.Before(to) {
+				to = first
+			}
+		}
+		if to.After(s.ck.Cursor) {
+			s.ck.Cursor, s.dirty = to, true
 		}
 	}
 }

@@ -200,6 +200,9 @@ func (e *engine) kick(now time.Time) {
 			}
 			e.task(s, "children", c, e.follow)
 		}
+		if len(s.early) > 0 && !e.isEarly(s.early[0].stamp) {
+			e.task(s, "children again", following, e.followAgain)
+		}
 		if len(s.revivals) > 0 || !e.oneShot && len(s.restores) > 0 && now.Sub(s.restores[0].at) > e.cfg.Lookback {
 			e.task(s, "confirm", probing, e.confirmNoted)
 		}

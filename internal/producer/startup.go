@@ -233,6 +233,7 @@ func (p *Producer) indexes(ctx context.Context, cl *kgo.Client, opts []kgo.Opt, 
 	for _, s := range e.streams {
 		if s.parent != nil {
 			s.requeue(p.cfg.AccountID, e.keyID)
+			s.recallEarly()
 		}
 	}
 	p.Log.Info("index rebuilt", "records", n, "took", time.Since(began).Round(time.Millisecond).String())

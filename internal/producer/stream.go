@@ -47,6 +47,7 @@ type stream struct {
 	children []*stream // streams read per row of this one
 	queue    []pending // child streams: parents whose lists are to be read, in order of their seq (P8)
 	asked    int       // of those taken from it: whose lists are being read
+	early    []early   // and those whose lists are to be read once more, in order of their stamps
 }
 
 // growth is what P8 remembers of a running timer: its content without the hours, and when it was last published.

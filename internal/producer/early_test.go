@@ -1,0 +1,45 @@
+package producer_test
+
+import (
+	"testing"
+	"time"
+
+	"harveststream/pkg/harvest/harvesttest"
+)
+
+// P8, P4: a child that shows later than its parent is there a lookback after the change at the latest, also where the producer was
+// restarted in between, and the stream is not said to be complete before.
+func TestP8ChildShownLate(t *testing.T) {
+	for name, restart := range map[string]bool{"served": false, "restarted": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, harvesttest.Options{Seed: 131}, func(w *world) {
+				const rare = "HARVEST_CHILDREN_INTERVAL=48h"
+				invoice := w.sim.IDs("invoices")[0]
+				var changed time.Time
+				w.serve(func() {
+					pass(8 * time.Minute)
+					w.sim.Fault(harvesttest.Fault{Match: "invoices/" + itoa(invoice) + "/messages", Do: harvesttest.DoLag, Delay: 2 * time.Minute, Count: 1})
+					changed = time.Now()
+					must(w.sim.Send("invoices", invoice))(t)
+					pass(time.Minute)
+					if !restart {
+						pass(6 * time.Minute)
+					}
+				}, rare)
+				if restart {
+					w.serve(func() { pass(7 * time.Minute) }, rare)
+				}
+				w.equal("invoices", "invoice_messages")
+				n := 0
+				for _, r := range w.sim.Requests() {
+					if r.Path == "invoices/*/messages" && r.At.After(changed) {
+						n++
+					}
+				}
+				if n != 2 {
+					t.Errorf("the messages were asked for %d times after one change, want 2: at once and a lookback later", n)
+				}
+			})
+		})
+	}
+}
