@@ -10,8 +10,9 @@ import (
 )
 
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // the index, most of the memory, holds no pointers: collecting often costs little
+	// The index, most of the memory, holds no pointers: collecting often costs little. GOGC, where it says something, wins.
+	if before := debug.SetGCPercent(50); before != 100 {
+		debug.SetGCPercent(before)
 	}
 	os.Exit(ops.Main("producer", producer.Command))
 }
