@@ -49,7 +49,7 @@ func TestClockAhead(t *testing.T) {
 			ahead := []time.Duration{5 * time.Hour, 47 * time.Hour, 0, 80 * time.Hour}[(i/7)%4]
 			floor, now := c.Read(time.Now().Add(ahead).UTC().Format(http.TimeFormat), time.Now())
 			if floor.After(time.Now().Add(-time.Second)) {
-				t.Errorf("Date is %v ahead: floor %v after the local clock", ahead, floor.Sub(time.Now()))
+				t.Errorf("Date is %v ahead: floor %v after the local clock", ahead, time.Until(floor))
 			}
 			if late := time.Until(now) - ahead; ahead < 48*time.Hour && late != 0 {
 				t.Errorf("Date is %v ahead, now %v more", ahead, late)
