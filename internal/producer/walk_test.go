@@ -42,3 +42,19 @@ func TestP4BrokenWalk(t *testing.T) {
 		w.equal("expenses")
 	})
 }
+
+// P10: a later anchor changes nothing: a topic lost afterwards is filled from the one the mirror began with.
+func TestP10LaterAnchor(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 43}, func(w *world) {
+		day := func(ago int) string { return time.Now().AddDate(0, 0, -ago).Format(time.DateOnly) }
+		w.sync("HARVEST_ANCHOR_DATE=" + day(60))
+		before := len(w.topic("time_entries"))
+		if err := w.bus.DeleteTopic(w.config().Kafka.Topic("time_entries")); err != nil {
+			t.Fatal(err)
+		}
+		w.sync("HARVEST_ANCHOR_DATE=" + day(10))
+		if after := len(w.topic("time_entries")); before == 0 || after != before {
+			t.Errorf("%d entries in the mirror, %d once the topic was filled again", before, after)
+		}
+	})
+}
