@@ -176,6 +176,9 @@ func makeTables(ctx context.Context, conn *pgx.Conn, relations []*relation, hook
 		return false, fmt.Errorf("making tables: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil { // tables are not made twice, as lost rows are written
+		return false, fmt.Errorf("making tables: %w", err)
+	}
 	free := false
 	if err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", lockKey).Scan(&free); err != nil || !free {
 		return false, err
