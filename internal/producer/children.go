@@ -198,6 +198,9 @@ func (e *engine) rotate(t *task, s *stream) error {
 	if err != nil {
 		return err
 	}
+	if err := e.orphans(t, s); err != nil {
+		return err
+	}
 	stops, unseen := s.stops, s.unseenSince(missing)
 	s.missed = len(unseen)
 	if err := e.buryUnseen(t, s, unseen); err != nil {

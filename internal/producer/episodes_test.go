@@ -39,7 +39,7 @@ func (h *history) episode(strange bool) {
 	if rival != nil {
 		h.oneWriter(l, rival)
 		h.die(rival)
-		h.ended(h.end(rival), true, false)
+		h.ended(h.end(rival), true, true) // cut off for a while, it may have lost to the other, which was still starting
 	}
 	h.die(l)
 	h.ended(h.end(l), command == "run", rival != nil)

@@ -198,6 +198,9 @@ func (e *engine) firstRead(t *task, s *stream) error {
 	}
 	s.sweepDue = s.sweepDue || !w.clean || resumed
 	e.log.Info("first read complete", "stream", s.Name, "rows", w.rows, "took", time.Since(began).Round(time.Millisecond).String())
+	for _, child := range s.children {
+		e.task(child, "orphans", background, e.orphans)
+	}
 	return e.publish(nil, func() {
 		floor := s.ck.Backfill.Floor
 		s.ck.Cursor, s.ck.Swept, s.ck.Recent, s.ck.Backfill = later(s.ck.Cursor, floor.Add(-e.cfg.Lookback)), floor, floor, nil

@@ -1,0 +1,49 @@
+package producer
+
+import (
+	"maps"
+	"slices"
+
+	"harveststream/pkg/harvest"
+)
+
+// orphans settles children whose parent the index has never met: the parents' topic was lost (P15), and the parent deleted before it was
+// read again. No list shows it missing, so it is asked for by itself: shown, it is published; gone, its children go too (P7).
+func (e *engine) orphans(t *task, s *stream) error {
+	left := map[int64][]int64{} // children by parent
+	s.index.all(func(x *entry) {
+		if !x.gone() && s.parent.index.get(x.owner) == nil {
+			left[x.owner] = append(left[x.owner], x.id)
+		}
+	})
+	for _, parent := range slices.Sorted(maps.Keys(left)) {
+		a, err := t.get(call{req: s.parent.one(parent, 0), shape: object, stream: s.parent})
+		switch {
+		case isGone(err):
+			err = e.buryOrphans(t, s, parent, left[parent])
+		case harvest.IsForbidden(err): // hidden, not gone
+			err = nil
+		case err == nil:
+			_, err = e.take(s.parent, a, sight{cause: bySweep, confirmed: true})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// buryOrphans publishes the tombstones of the children of a parent that answered 404, where that means anything: for an administrator,
+// beside another parent that is shown (P7).
+func (e *engine) buryOrphans(t *task, s *stream, parent int64, ids []int64) error {
+	if e.cfg.Deletes == deletesOff || e.dryRun {
+		return nil
+	}
+	if err := e.readMe(t); err != nil || !e.administers() {
+		return err
+	}
+	if ok, err := e.control(t, s.parent, nil, []int64{parent}); err != nil || !ok {
+		return err
+	}
+	return e.entomb(s, ids, byParent, 0)
+}
