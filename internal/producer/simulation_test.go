@@ -167,7 +167,6 @@ type life struct {
 	asked *departures
 	stop  context.CancelFunc
 	done  chan error
-	said  string // of its end, "" while it lasts
 }
 
 // begin starts a producer on a network of its own that can be torn.

@@ -1,10 +1,10 @@
 package producer_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"harveststream/pkg/harvest/harvesttest"
@@ -165,7 +165,7 @@ func (h *history) verifyRequests() {
 			break
 		}
 	}
-	if bytes.Contains([]byte(h.log.String()), []byte("test-token")) {
+	if strings.Contains(h.log.String(), "test-token") {
 		h.t.Error("LEAK: the token is in the log")
 	}
 }
