@@ -30,6 +30,8 @@ func (c *Client) again(err error, try int) (reason string, wait time.Duration) {
 		return "429", 0
 	case errors.As(err, &answer) && answer.temporary():
 		reason = "5xx"
+	case errors.As(err, &answer) && answer.Status/100 == 2: // a part, or nothing: not what was asked for (P11)
+		reason = "body"
 	case errors.As(err, &body):
 		reason = "body"
 	case errors.As(err, &network):
