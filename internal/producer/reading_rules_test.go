@@ -181,7 +181,7 @@ func TestP7OneInTwenty(t *testing.T) {
 					gets++
 				}
 			}
-			if gone < 200 || gets > 2*gone/sampleOf+10 || gets < gone/sampleOf {
+			if gone < 200 || gets > gone/sampleOf+10 || gets < gone/sampleOf {
 				t.Errorf("%d entries went with the project, %d GETs", gone, gets)
 			}
 			w.equal("time_entries", "projects", "expenses")

@@ -68,6 +68,8 @@ func (e *engine) sweep(t *task, w window) error {
 
 // bury is P7 from the candidates on: explained or not, the brake, a confirmation of each, a control, the tombstones.
 func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
+	missing = s.claim(missing)
+	defer s.unclaim(slices.Clone(missing))
 	if len(missing) == 0 || e.cfg.Deletes == deletesOff {
 		return nil
 	}
@@ -99,6 +101,22 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 		return err
 	}
 	return e.entomb(s, gone, bySweep, len(others))
+}
+
+// claim keeps the keys that no other task is burying, and marks them: what a deleted parent took along is found by a window's sweep as
+// well, and need not be asked for twice.
+func (s *stream) claim(ids []int64) []int64 {
+	ids = slices.DeleteFunc(ids, func(id int64) bool { return s.burying[id] })
+	for _, id := range ids {
+		s.burying[id] = true
+	}
+	return ids
+}
+
+func (s *stream) unclaim(ids []int64) {
+	for _, id := range ids {
+		delete(s.burying, id)
+	}
 }
 
 // administers says whether absence can mean deletion at all: others than administrators see a part (P7).
