@@ -38,6 +38,7 @@ type Producer struct {
 	client   *harvest.Client
 	registry *kafka.Registry
 	command  string
+	host     func() string // this machine's name
 
 	// what a command line adds
 	TakeOver, Initialise bool
@@ -53,7 +54,7 @@ type Producer struct {
 
 // New makes a producer; nothing is connected to yet.
 func New(cfg Config, deps Deps) (*Producer, error) {
-	p := &Producer{Deps: deps, cfg: &cfg, metrics: newMetrics(), warned: map[string]bool{}, firstStart: time.Now().UTC(), process: rand.Text()}
+	p := &Producer{Deps: deps, cfg: &cfg, metrics: newMetrics(), warned: map[string]bool{}, firstStart: time.Now().UTC(), process: rand.Text(), host: host}
 	p.cfg.Kafka.Log = deps.Log
 	if errs := p.cfg.resolve(); len(errs) > 0 {
 		return nil, ops.Fail(ops.ExitConfig, errors.Join(errs...))

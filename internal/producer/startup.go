@@ -50,7 +50,7 @@ func (p *Producer) start(ctx context.Context) (_ *engine, err error) {
 	if err := within(ctx, func(ctx context.Context) error { return p.schemas(ctx, e) }); err != nil {
 		return nil, err
 	}
-	e.beat = kafka.Heartbeat{Account: p.cfg.AccountID, Host: host(), PIDSpace: pidSpace(), PID: os.Getpid(), Nonce: p.process + rand.Text(), Version: p.Version, Command: p.command, Started: time.Now().UTC()}
+	e.beat = kafka.Heartbeat{Account: p.cfg.AccountID, Host: p.host(), PIDSpace: pidSpace(), PID: os.Getpid(), Nonce: p.process + rand.Text(), Version: p.Version, Command: p.command, Started: time.Now().UTC()}
 	sentinel := e.heartbeat(false)
 	err = within(ctx, func(ctx context.Context) (err error) {
 		e.writer, err = kafka.StartWriter(ctx, append(slices.Clone(opts), e.limits.Option()), p.cfg.Kafka.TransactionalID(p.cfg.AccountID), sentinel)
@@ -254,7 +254,7 @@ func (p *Producer) mayBegin(ctx context.Context, cl *kgo.Client, opts []kgo.Opt)
 	case p.nonce != "":
 		return ops.Fail(ops.ExitInternal, fmt.Errorf("taken over: `producer %s` on %s, process %d, writes for account %d since %s",
 			last.Command, last.Host, last.PID, p.cfg.AccountID, last.Started.Format(time.RFC3339)))
-	case p.TakeOver || last.SignedOff || deadHere(last):
+	case p.TakeOver || last.SignedOff || p.deadHere(last):
 		return nil
 	}
 	p.Log.Info("another producer may be at work: waiting for its next sign of life", "host", last.Host, "pid", last.PID, "command", last.Command, "last", last.At)
@@ -273,7 +273,7 @@ func (p *Producer) mayBegin(ctx context.Context, cl *kgo.Client, opts []kgo.Opt)
 		switch {
 		case err != nil:
 			return err
-		case now == at || next.SignedOff || deadHere(next):
+		case now == at || next.SignedOff || p.deadHere(next):
 			p.Log.Info("no further sign of life: becoming the writer", "host", next.Host, "pid", next.PID)
 			return nil
 		case p.command != "run":
@@ -337,8 +337,8 @@ func (p *Producer) committed(ctx context.Context, cl *kgo.Client, opts []kgo.Opt
 
 // deadHere says whether a heartbeat was left by a process of this host that no longer runs. Only processes of the same number space can be
 // asked about: two containers both have a process 1. One of our own number was there before us.
-func deadHere(h *kafka.Heartbeat) bool {
-	if h.Host != host() || h.PIDSpace != pidSpace() {
+func (p *Producer) deadHere(h *kafka.Heartbeat) bool {
+	if h.Host != p.host() || h.PIDSpace != pidSpace() {
 		return false
 	}
 	return h.PID == os.Getpid() || errors.Is(syscall.Kill(h.PID, 0), syscall.ESRCH)

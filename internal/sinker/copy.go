@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -97,6 +98,7 @@ func (s *sending) copy(ctx context.Context, into *relation, schemaID int, rows [
 func (s *sending) stream(ctx context.Context, into *relation, src *source) error {
 	first := src.begin()
 	_, err := s.conn.PgConn().CopyFrom(ctx, src, copyInto(into, src.enc.sentColumns()))
+	src.end()
 	if src.died != nil {
 		return src.died
 	}
@@ -204,6 +206,10 @@ type source struct {
 	rows   []rowChange
 	next   int
 	loaded int64
+
+	mu   sync.Mutex // Read against end
+	over bool
+
 	buf    []byte
 	read   int
 	sent   []*change   // by line
@@ -219,12 +225,25 @@ const chunk = 128 << 10
 
 // begin starts another COPY, and returns how many lines earlier ones had.
 func (s *source) begin() int {
+	s.over = false
 	s.buf, s.read, s.ended, s.misfit = append(s.buf[:0], copyHeader...), 0, false, false
 	return len(s.sent)
 }
 
+// end keeps off the reader that pgx leaves behind when the connection is lost: the memory of the rows is used again.
+func (s *source) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+}
+
 // Read implements io.Reader.
 func (s *source) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return 0, io.ErrClosedPipe
+	}
 	if s.read == len(s.buf) {
 		if s.died = s.reached(); s.died != nil {
 			return 0, s.died

@@ -67,7 +67,7 @@ if [ -n "$both" ]; then
     on one 1 1 ./up.sh fetch # once, for both
     on three 3 '' suite "-test.run $disturbing" >"$top/three.log" 2>&1 & three=$!
     code=0
-    on one 1 1 suite "-test.run $killed" "-test.skip $disturbing|$killed -test.parallel 4" || code=1
+    on one 1 1 suite "-test.run $killed -test.parallel 8" "-test.skip $disturbing|$killed -test.parallel 4" || code=1
     wait "$three" || code=1
     cat "$top/three.log"
     [ $code = 0 ] || exit 1
