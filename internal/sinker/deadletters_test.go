@@ -226,12 +226,13 @@ func TestSystemic(t *testing.T) {
 	w := newWorld(t)
 	w.topics(1, "tasks")
 	tasks := stream(t, "tasks")
-	for n := range 150 {
+	recs := make([]*kgo.Record, 150)
+	for n := range recs {
 		v := version{stream: tasks, id: int64(n + 1), row: row{}}
-		rec := w.record(&v)
-		rec.Value = rec.Value[:8]
-		w.produce(kgo.TryCommit, rec)
+		recs[n] = w.record(&v)
+		recs[n].Value = recs[n].Value[:8]
 	}
+	w.produce(kgo.TryCommit, recs...)
 	code, text := w.exitOf(w.cfg)
 	if code != ops.ExitData || !strings.Contains(text, "no accident") {
 		t.Errorf("exit %d: %s", code, text)

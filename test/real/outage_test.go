@@ -76,6 +76,7 @@ func TestPostgresRestarted(t *testing.T) {
 	rng := rand.New(rand.NewPCG(*seed, 6))
 	t.Cleanup(func() { script(t, "postgres.sh", "start") })
 	p, s := w.start("producer", nil), w.start("sinker", nil)
+	w.converge(3*time.Minute, p, s) // a start does not wait for a database for ever
 	changes := 0
 	for _, how := range []string{"stop", "quit", "kill", "quit", "kill"} {
 		changes += w.mutate(rng, 2*time.Second, 20*time.Millisecond)
