@@ -8,7 +8,6 @@ import (
 
 	"harveststream/internal/kafka"
 	"harveststream/internal/ops"
-	"harveststream/internal/producer"
 	"harveststream/pkg/harvest/harvesttest"
 	"harveststream/pkg/schema"
 )
@@ -50,23 +49,13 @@ func TestSweepDryRunWritesNothing(t *testing.T) {
 		if after := w.written(); !maps.Equal(before, after) {
 			t.Errorf("written before %v,\nand after the dry run %v", before, after)
 		}
-		if n := missed(p, "invoice_payments"); n == 0 {
+		if n := state(p, "invoice_payments").Missed; n == 0 {
 			t.Error("the missing payment is not told")
 		}
-		if n := missed(p, "expenses"); n < 2 {
+		if n := state(p, "expenses").Missed; n < 2 {
 			t.Errorf("%d missing expenses are told, want 2 at least", n)
 		}
 	})
-}
-
-// missed is how many rows the latest sweep of a stream is said not to have met.
-func missed(p *producer.Producer, stream string) int {
-	for _, s := range p.States() {
-		if s.Stream == stream {
-			return s.Missed
-		}
-	}
-	return 0
 }
 
 // P7, P11: a sweep answers for the streams it was asked about: neither a stopped sweep of another one nor a blocked one is its failure.

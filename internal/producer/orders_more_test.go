@@ -22,14 +22,14 @@ import (
 	"harveststream/pkg/schema"
 )
 
-// stopped is how many missing rows a stopped sweep of a stream waits to be answered for.
-func stopped(p *producer.Producer, stream string) int {
+// state is what a producer says of a stream.
+func state(p *producer.Producer, stream string) producer.StreamState {
 	for _, s := range p.States() {
 		if s.Stream == stream {
-			return s.Stopped
+			return s
 		}
 	}
-	return 0
+	return producer.StreamState{}
 }
 
 // P7: a stopped sweep stays stopped, and said to be, when some other row is rightly deleted.
@@ -40,7 +40,7 @@ func TestP7StoppedSweepStaysSaid(t *testing.T) {
 		pass(3 * time.Minute)
 		w.sim.Fault(harvesttest.Fault{Match: "time_entries", Do: harvesttest.DoRewrite, Rewrite: hideThird})
 		pass(15 * time.Minute)
-		if stopped(p, "time_entries") == 0 {
+		if state(p, "time_entries").Stopped == 0 {
 			t.Fatal("the sweep was not stopped")
 		}
 		id := must(w.sim.StartTimer(w.sim.IDs("users")[0]))(t)
@@ -52,8 +52,8 @@ func TestP7StoppedSweepStaysSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(2 * time.Minute)
-		if !w.gone("time_entries", id) || stopped(p, "time_entries") == 0 {
-			t.Errorf("timer deleted: %v, rows that wait for an answer: %d", w.gone("time_entries", id), stopped(p, "time_entries"))
+		if !w.gone("time_entries", id) || state(p, "time_entries").Stopped == 0 {
+			t.Errorf("timer deleted: %v, rows that wait for an answer: %d", w.gone("time_entries", id), state(p, "time_entries").Stopped)
 		}
 		stop()
 		exits(t, <-ended, ops.ExitOK)

@@ -211,11 +211,11 @@ func TestP7DayHasNoEdge(t *testing.T) {
 		pass(23 * time.Hour)
 		drop(ids[1:18])
 		pass(90 * time.Minute) // such a day is over
-		if stopped(p, "expenses") != 0 {
+		if state(p, "expenses").Stopped != 0 {
 			t.Fatal("stopped too early")
 		}
 		drop(ids[18:36])
-		if n := stopped(p, "expenses"); n != 18 {
+		if n := state(p, "expenses").Stopped; n != 18 {
 			t.Errorf("%d rows wait for an answer, want the 18 beyond a day's 20", n)
 		}
 		stop()
