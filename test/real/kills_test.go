@@ -44,7 +44,7 @@ func TestKills(t *testing.T) {
 		v.program = v.start()
 		v.next(rng, time.Now())
 	}
-	changes := 0
+	changes, fenced := 0, 0
 	for end := time.Now().Add(*killing); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
 		w.sim().Live(rng)
 		changes++
@@ -53,6 +53,9 @@ func TestKills(t *testing.T) {
 			case <-v.done:
 				if v != drain || !v.mayEnd() {
 					t.Fatalf("%s ended by itself with %d: %s", v.name, v.code, v.said())
+				}
+				if v.code == 70 {
+					fenced++
 				}
 				v.program = v.start()
 				continue
@@ -69,6 +72,6 @@ func TestKills(t *testing.T) {
 	drain.kill()
 	took := w.arrives(3*time.Minute, producer.program, service.program)
 	compared, records := w.finish(producer.program, service.program)
-	figure(t, "%d kills of the producer, %d of drain, %d of the service in %s, %d changes, the last there after %s; %d rows, %d records: none lost, none twice, no gap",
-		producer.kills, drain.kills, service.kills, *killing, changes, took, compared, records)
+	figure(t, "%d kills of the producer, %d of drain (besides %d fenced), %d of the service in %s, %d changes, the last there after %s; %d rows, %d records: none lost, none twice, no gap",
+		producer.kills, drain.kills, fenced, service.kills, *killing, changes, took, compared, records)
 }
