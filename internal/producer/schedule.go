@@ -184,7 +184,8 @@ func (e *engine) rotateIfDue(s *stream, now time.Time) {
 	if s.whole {
 		every = fullRefreshEvery
 	}
-	if s.ck.Round.Done && e.surely(now).Sub(s.ck.Round.Began) < every || s.parent.reading() {
+	everyPass := s.whole && e.oneShot // as of any list in mode full-refresh
+	if s.ck.Round.Done && !everyPass && e.surely(now).Sub(s.ck.Round.Began) < every || s.parent.reading() {
 		return
 	}
 	e.task(s, "rotate", background, e.rotate)

@@ -2,6 +2,8 @@ package producer_test
 
 import (
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -38,6 +40,22 @@ func TestSyncRounds(t *testing.T) {
 				return
 			}
 		}
+	})
+}
+
+// A child stream in mode full-refresh is read whole at every pass too, however soon one follows the other (P8).
+func TestSyncRefreshesChildren(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "replication.yaml")
+	if err := os.WriteFile(file, []byte("streams:\n  user_cost_rates: {mode: full-refresh}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bubble(t, harvesttest.Options{Seed: 4}, func(w *world) {
+		w.sync("REPLICATION_FILE=" + file)
+		if err := w.sim.Touch("user_cost_rates", w.sim.IDs("user_cost_rates")[0], harvesttest.Fields{"amount": 1}); err != nil { // its user does not move
+			t.Fatal(err)
+		}
+		w.sync("REPLICATION_FILE=" + file)
+		w.equal("user_cost_rates")
 	})
 }
 
