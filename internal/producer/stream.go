@@ -42,7 +42,7 @@ type stream struct {
 	growing  map[int64]growth // running timers by key (P8)
 	restores []restore        // lower stamps met by sweeps (P5)
 	revivals []int64          // keys met after their tombstone, to be read by GET (P7)
-	burying  map[int64]bool   // keys that a task is looking for, before it says they are gone
+	burying  map[int64]*task  // keys that a task is looking for, before it says they are gone
 
 	parent   *stream   // child streams
 	children []*stream // streams read per row of this one

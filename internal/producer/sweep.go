@@ -68,8 +68,8 @@ func (e *engine) sweep(t *task, w window) error {
 
 // bury is P7 from the candidates on: explained or not, the brake, a confirmation of each, a control, the tombstones.
 func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
-	missing = s.claim(missing)
-	defer s.unclaim(slices.Clone(missing))
+	missing = s.claim(t, missing)
+	defer s.unclaim(t, slices.Clone(missing))
 	if len(missing) == 0 || e.cfg.Deletes == deletesOff {
 		return nil
 	}
@@ -105,17 +105,20 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 
 // claim keeps the keys that no other task is burying, and marks them: what a deleted parent took along is found by a window's sweep as
 // well, and need not be asked for twice.
-func (s *stream) claim(ids []int64) []int64 {
-	ids = slices.DeleteFunc(ids, func(id int64) bool { return s.burying[id] })
+func (s *stream) claim(t *task, ids []int64) []int64 {
+	ids = slices.DeleteFunc(ids, func(id int64) bool { return s.burying[id] != nil })
 	for _, id := range ids {
-		s.burying[id] = true
+		s.burying[id] = t
 	}
 	return ids
 }
 
-func (s *stream) unclaim(ids []int64) {
+// unclaim lets go of the keys that are still a task's.
+func (s *stream) unclaim(t *task, ids []int64) {
 	for _, id := range ids {
-		delete(s.burying, id)
+		if s.burying[id] == t {
+			delete(s.burying, id)
+		}
 	}
 }
 
@@ -153,17 +156,23 @@ func (e *engine) brake(s *stream, n int, why string) {
 	e.m.braked.WithLabelValues(s.Name).Set(float64(n))
 }
 
-// explain parts the candidates whose own parent is confirmed gone from the others.
+// explain parts the candidates whose own parent is confirmed gone from the others. Those whose parent another task is about to bury are
+// neither: that task's cascade takes them along, and where it does not, the next count or sweep finds them.
 func (e *engine) explain(s *stream, missing []int64) (explained, others []int64) {
 	owner := e.byName[s.OwnerStream]
 	for _, id := range missing {
+		var o *entry
 		if owner != nil {
-			if o := owner.index.get(s.index.get(id).owner); o != nil && o.gone() {
-				explained = append(explained, id)
-				continue
-			}
+			o = owner.index.get(s.index.get(id).owner)
 		}
-		others = append(others, id)
+		switch {
+		case o != nil && o.gone():
+			explained = append(explained, id)
+		case o != nil && owner.burying[o.id] != nil:
+			delete(s.burying, id)
+		default:
+			others = append(others, id)
+		}
 	}
 	return explained, others
 }
