@@ -135,6 +135,20 @@ func TestP1OneShotBesideService(t *testing.T) {
 	})
 }
 
+// P1: a one-shot command that takes long shows signs of life as well: the next one refuses, and does not fence it.
+func TestP1OneShotShowsLife(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 306}, func(w *world) {
+		w.sim.Fault(harvesttest.Fault{Match: "time_entries", Do: harvesttest.DoSlow, Delay: 50 * time.Second})
+		first := make(chan error, 1)
+		go func() { first <- w.producer().Sync(w.t.Context()) }()
+		pass(5 * time.Second)
+		w.elsewhere()
+		exits(t, w.producer().Sync(w.t.Context()), ops.ExitUnavailable, "`producer sync`", "--take-over")
+		exits(t, <-first, ops.ExitOK)
+		w.equal()
+	})
+}
+
 // P1: after a clean stop a start does not wait.
 func TestP1SignOff(t *testing.T) {
 	bubble(t, harvesttest.Options{Seed: 13}, func(w *world) {

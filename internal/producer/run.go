@@ -198,6 +198,7 @@ func (p *Producer) incarnation(ctx context.Context, plan func(*engine)) error {
 	}
 	defer e.writer.Close()
 	p.worked = true
+	e.scheduleLife(time.Now())
 	plan(e)
 	p.publishStates(e)
 	p.ready.Store(true)

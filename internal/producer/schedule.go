@@ -75,7 +75,6 @@ func (t *timers) fire(now time.Time) time.Duration {
 
 // scheduleService sets the timers of `producer run`.
 func (e *engine) scheduleService(now time.Time) {
-	e.scheduleLife(now)
 	asking := false
 	e.timers.every(companyEvery, now.Add(companyEvery), func(time.Time) {
 		if asking {
@@ -100,7 +99,7 @@ func (e *engine) scheduleService(now time.Time) {
 	}
 }
 
-// scheduleLife sets the timers any running producer has: signs of life, and checkpoints that ride on no transaction.
+// scheduleLife sets the timers of any command that writes: signs of life (P1), and checkpoints that ride on no transaction (P2).
 func (e *engine) scheduleLife(now time.Time) {
 	e.timers.every(heartbeatEvery, now.Add(heartbeatEvery), func(now time.Time) {
 		e.completeChildren(now)
