@@ -31,6 +31,9 @@ func (e *engine) take(s *stream, a *answer, how sight) (taken, error) {
 	var out taken
 	e.report(s, a)
 	recs := a.recs()
+	if s.bereft(a.call.parent) {
+		recs = nil
+	}
 	changes := make([]change, 0, len(recs))
 	at := map[int64]int{} // where in changes a key is
 	for i := range recs {

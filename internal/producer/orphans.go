@@ -7,15 +7,35 @@ import (
 	"harveststream/pkg/harvest"
 )
 
-// orphans settles children whose parent the index has never met: the parents' topic was lost (P15), and the parent deleted before it was
-// read again. No list shows it missing, so it is asked for by itself: shown, it is published; gone, its children go too (P7).
+// bereft says whether children's parent is confirmed gone: they went along (P7), and what a list still says of them is of before.
+func (s *stream) bereft(parent int64) bool {
+	if s.parent == nil {
+		return false
+	}
+	x := s.parent.index.get(parent)
+	return x != nil && x.gone()
+}
+
+// orphans settles children without a parent. Where it is confirmed gone they go too: the stream was not selected when it went (P7). Where
+// the index has never met it, the parents' topic was lost (P15), and the parent deleted before it was read again: no list shows it
+// missing, so it is asked for by itself; shown, it is published; gone, its children go too.
 func (e *engine) orphans(t *task, s *stream) error {
+	var bereft []int64
 	left := map[int64][]int64{} // children by parent
 	s.index.all(func(x *entry) {
-		if !x.gone() && s.parent.index.get(x.owner) == nil {
+		switch {
+		case x.gone():
+		case s.bereft(x.owner):
+			bereft = append(bereft, x.id)
+		case s.parent.index.get(x.owner) == nil:
 			left[x.owner] = append(left[x.owner], x.id)
 		}
 	})
+	if len(bereft) > 0 && e.cfg.Deletes != deletesOff && !e.dryRun {
+		if err := e.entomb(s, bereft, byParent, 0); err != nil {
+			return err
+		}
+	}
 	for _, parent := range slices.Sorted(maps.Keys(left)) {
 		a, err := t.get(call{req: s.parent.one(parent, 0), shape: object, stream: s.parent})
 		switch {
@@ -30,6 +50,7 @@ func (e *engine) orphans(t *task, s *stream) error {
 			return err
 		}
 	}
+	s.orphansDue = false
 	return nil
 }
 

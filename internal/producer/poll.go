@@ -137,9 +137,11 @@ func (e *engine) poll(t *task, s *stream) error {
 		}
 		e.m.unclean.WithLabelValues(s.Name).Inc()
 	}
-	s.sweepDue = s.sweepDue || !w.clean
 	if w.published > 0 {
 		e.log.Info("published changes", "stream", s.Name, "records", w.published)
+	}
+	if !w.clean {
+		s.slip()
 	}
 	return e.publish(nil, func() { e.moveCursor(s, w) }, s)
 }
@@ -165,7 +167,14 @@ func (e *engine) moveCursor(s *stream, w walked) {
 		return
 	}
 	e.log.Error("the cursor is in the future, set by a clock that was wrong: asking from now on, and sweeping", "stream", s.Name, "cursor", s.ck.Cursor)
-	s.ck.Cursor, s.sweepDue = next, true
+	s.ck.Cursor = next
+	s.slip()
+}
+
+// slip makes a sweep due, in the checkpoint: rows may have been passed over (P6). A sweep under way may have passed them already.
+func (s *stream) slip() {
+	s.ck.Swept = time.Time{}
+	s.slips++
 }
 
 // later keeps a cursor from going back when the server's clock does.
@@ -196,14 +205,16 @@ func (e *engine) firstRead(t *task, s *stream) error {
 	if err != nil {
 		return err
 	}
-	s.sweepDue = s.sweepDue || !w.clean || resumed
 	e.log.Info("first read complete", "stream", s.Name, "rows", w.rows, "took", time.Since(began).Round(time.Millisecond).String())
 	for _, child := range s.children {
-		e.task(child, "orphans", background, e.orphans)
+		child.orphansDue = true
 	}
 	return e.publish(nil, func() {
 		floor := s.ck.Backfill.Floor
 		s.ck.Cursor, s.ck.Swept, s.ck.Recent, s.ck.Backfill = later(s.ck.Cursor, floor.Add(-e.cfg.Lookback)), floor, floor, nil
+		if !w.clean || resumed {
+			s.slip()
+		}
 	}, s)
 }
 

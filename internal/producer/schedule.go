@@ -160,7 +160,7 @@ func (e *engine) sweepIfDue(s *stream, now time.Time) {
 	}
 	now = e.surely(now)
 	switch {
-	case s.sweepDue || now.Sub(s.ck.Swept) >= e.cfg.SweepInterval:
+	case now.Sub(s.ck.Swept) >= e.cfg.SweepInterval:
 		e.task(s, "sweep", background, func(t *task, s *stream) error { return e.sweep(t, everything) })
 	case s.Dates != "" && now.Sub(s.ck.Recent) >= e.cfg.RecentSweepInterval:
 		e.task(s, "sweep", background, e.sweepRecent)
@@ -190,7 +190,7 @@ func (e *engine) rotateIfDue(s *stream, now time.Time) {
 	e.task(s, "rotate", background, e.rotate)
 }
 
-// kick starts what events, not clocks, call for: children of changed parents, keys back from the dead, possible restores.
+// kick starts what events, not clocks, call for: children of changed or lost parents, keys back from the dead, possible restores.
 func (e *engine) kick(now time.Time) {
 	for _, s := range e.streams {
 		if s.Read == schema.Children && len(s.queue) > 0 && !s.parent.index.isEmpty() {
@@ -199,6 +199,9 @@ func (e *engine) kick(now time.Time) {
 				c = backfill
 			}
 			e.task(s, "children", c, e.follow)
+		}
+		if s.orphansDue && !s.parent.reading() {
+			e.task(s, "orphans", background, e.orphans)
 		}
 		if len(s.early) > 0 && !e.isEarly(s.early[0].stamp) {
 			e.task(s, "children again", following, e.followAgain)

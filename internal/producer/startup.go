@@ -234,6 +234,7 @@ func (p *Producer) indexes(ctx context.Context, cl *kgo.Client, opts []kgo.Opt, 
 		if s.parent != nil {
 			s.requeue(p.cfg.AccountID, e.keyID)
 			s.recallEarly()
+			s.orphansDue = true // parents may have gone while it was not selected
 		}
 	}
 	p.Log.Info("index rebuilt", "records", n, "took", time.Since(began).Round(time.Millisecond).String())

@@ -32,12 +32,12 @@ type stream struct {
 	busy      map[string]bool // kinds of tasks that run now
 	fullPoll  time.Time       // when the last full poll began (P4)
 	lastProbe time.Time
-	excess    int  // by how much the last probe differed
-	excused   int  // a difference that no search mended; 0 = none
-	missed    int  // what the latest sweep did not meet
-	brakedAt  int  // unexplained candidates of a stopped sweep; 0 = none (P7)
-	stops     int  // how often a sweep was stopped
-	sweepDue  bool // a walk was not clean three times: the sweep's (P6)
+	excess    int // by how much the last probe differed
+	excused   int // a difference that no search mended; 0 = none
+	missed    int // what the latest sweep did not meet
+	brakedAt  int // unexplained candidates of a stopped sweep; 0 = none (P7)
+	stops     int // how often a sweep was stopped
+	slips     int // how often rows may have been passed over, which is the next sweep's (P6)
 
 	growing  map[int64]growth // running timers by key (P8)
 	restores []restore        // lower stamps met by sweeps (P5)
@@ -49,6 +49,8 @@ type stream struct {
 	queue    []pending // child streams: parents whose lists are to be read, in order of their seq (P8)
 	asked    int       // of those taken from it: whose lists are being read
 	early    []early   // and those whose lists are to be read once more, in order of their stamps
+
+	orphansDue bool // child streams: some of its rows may have lost their parent unseen
 }
 
 // growth is what P8 remembers of a running timer: its content without the hours, and when it was last published.

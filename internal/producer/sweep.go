@@ -39,7 +39,7 @@ func (s *stream) windowQuery(w window, more ...string) harvest.Request {
 func (e *engine) sweep(t *task, w window) error {
 	s := t.stream
 	began := time.Now()
-	first := e.nextRequest()
+	first, slips := e.nextRequest(), s.slips
 	got, err := e.walk(t, s, s.windowQuery(w), sight{cause: bySweep, sweeping: true})
 	if err != nil {
 		return err
@@ -58,7 +58,10 @@ func (e *engine) sweep(t *task, w window) error {
 	}
 	return e.publish(nil, func() {
 		if w.whole {
-			s.ck.Swept, s.ck.Recent, s.sweepDue, s.excused = got.floor, got.floor, false, 0
+			s.ck.Recent, s.excused = got.floor, 0
+			if s.slips == slips {
+				s.ck.Swept = got.floor
+			}
 			if !s.byChanges() { // a sweep is all that is done for it
 				s.ck.Cursor, s.ck.Backfill = later(s.ck.Cursor, got.floor.Add(-e.cfg.Lookback)), nil
 			}

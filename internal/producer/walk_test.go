@@ -58,3 +58,29 @@ func TestP10LaterAnchor(t *testing.T) {
 		}
 	})
 }
+
+// P6: that rows may have slipped through a poll, which its cursor has passed, is not forgotten with the process: the next one sweeps.
+func TestP6DueSweepOutlivesItsProcess(t *testing.T) {
+	const rare = "HARVEST_PROBE_INTERVAL=24h"
+	bubble(t, harvesttest.Options{Seed: 307}, func(w *world) {
+		w.sync()
+		ids := w.sim.IDs("expenses")
+		for _, id := range ids {
+			w.set("expenses", id, harvesttest.Fields{"notes": "new"})
+		}
+		pass(10 * time.Minute) // longer than the lookback
+		mend := w.sim.Fault(harvesttest.Fault{Match: "expenses", Query: "updated_since", Do: harvesttest.DoRewrite, Rewrite: hide("expenses", ids[10])})
+		n := &cut{dial: w.net.DialContext, writes: -1}
+		stop, ended := w.background(w.with(func(c *producer.Config, d *producer.Deps) { c.Kafka.Dial, d.PageSize = n.Dial, 10 }, rare, "HARVEST_RECENT_SWEEP_INTERVAL=24h"))
+		pass(50 * time.Second) // the cursor has moved and is written, the sweep has not begun
+		n.tear()
+		stop()
+		<-ended
+		mend()
+		if got, _ := w.latest("expenses", ids[10]); got.fields["notes"] == "new" || w.checkpoint("expenses").Cursor.Before(time.Now().Add(-8*time.Minute)) {
+			t.Fatal("the row did not slip through: this proves nothing")
+		}
+		w.serve(func() { pass(5 * time.Minute) }, rare, "HARVEST_RECENT_SWEEP_INTERVAL=24h")
+		w.equal("expenses")
+	})
+}
