@@ -34,6 +34,8 @@ type Checkpoint struct {
 	Recent time.Time `json:"recent,omitzero"`
 	// Deletes are the unexplained deletes of the last day, the oldest first: the brake's memory (P7).
 	Deletes []Deletes `json:"deletes,omitempty"`
+	// Restores are rows that sweeps met older than they were published, the first of them (P5).
+	Restores []Restore `json:"restores,omitempty"`
 	// What a person wants to know: why the stream is not read now (P11), how many missing rows a stopped sweep waits to be
 	// answered for (P7), how many parents' lists are to be read (P8).
 	Blocked string `json:"blocked,omitempty"`
@@ -56,6 +58,12 @@ type PartitionState struct {
 type Deletes struct {
 	At   time.Time `json:"at"`
 	Rows int       `json:"rows"`
+}
+
+// Restore is a row that seems to have gone back to an older version, and when that was first seen: still so a lookback later, it has.
+type Restore struct {
+	ID int64     `json:"id"`
+	At time.Time `json:"at"`
 }
 
 // Backfill is how far a first read has come.

@@ -355,6 +355,9 @@ func (e *engine) listless(t *task, s *stream, parent int64) error {
 		return nil
 	}
 	_, err := t.get(call{req: s.listOf(parent), parent: parent, stream: s}) // once more: the parent may be very new
+	if isGone(err) && e.isEarly(s.parent.index.get(parent).stamp) {
+		return nil // so new that not all of Harvest knows it (P4): followAgain reads the list
+	}
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"harveststream/internal/ops"
 	"harveststream/pkg/harvest/harvesttest"
 )
 
@@ -42,4 +43,27 @@ func TestP8ChildShownLate(t *testing.T) {
 			})
 		})
 	}
+}
+
+// P8, P11: the lists of a new parent may be answered by what does not know it yet. They are read again, and their stream is not blocked.
+func TestP8ListOfTooNewAParent(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 135}, func(w *world) {
+		p := w.producer()
+		stop, ended := w.background(p)
+		pass(3 * time.Minute)
+		fresh := w.sim.Fault(harvesttest.Fault{Match: "invoices/*/messages", Do: harvesttest.DoLag, Delay: 30 * time.Second})
+		invoice := must(w.sim.Create("invoices", 0, harvesttest.Fields{"client_id": w.sim.IDs("clients")[0]}))(t)
+		must(w.sim.Send("invoices", invoice))(t)
+		pass(25 * time.Second)
+		if fresh() == 0 {
+			t.Error("nobody asked for the messages")
+		}
+		pass(6 * time.Minute)
+		if s := state(p, "invoice_messages"); s.Blocked != "" {
+			t.Errorf("the messages are blocked: %s", s.Blocked)
+		}
+		stop()
+		exits(t, <-ended, ops.ExitOK)
+		w.equal("invoices", "invoice_messages")
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"harveststream/internal/kafka"
 	"harveststream/pkg/schema"
 )
 
@@ -48,7 +49,7 @@ func (e *engine) take(s *stream, a *answer, how sight) (taken, error) {
 			}
 		}
 		if rec.Body == nil && !s.index.recall(rec) {
-			s.revive(rec.ID) // another answer changed the index meanwhile: its content is needed after all
+			s.revive(rec.ID, s.index.get(rec.ID).owner) // another answer changed the index meanwhile: its content is needed after all
 			continue
 		}
 		old := s.index.get(rec.ID)
@@ -111,11 +112,11 @@ func (e *engine) wanted(s *stream, old *entry, c *change, how sight) bool {
 		c.op = "update"
 		return !s.onlyGrew(c.rec, c.now, e.cfg.TimerResolution)
 	case revive:
-		s.revive(c.id)
+		s.revive(c.id, ownerOf(s, c.rec))
 	case stale:
 		e.m.stale.WithLabelValues(s.Name).Inc()
 		if how.sweeping && !old.gone() {
-			s.note(restore{id: c.id, at: time.Now()})
+			s.note(kafka.Restore{ID: c.id, At: e.surely(time.Now()).UTC()})
 		}
 	}
 	return false
@@ -127,15 +128,15 @@ func outside(rec *schema.Record, anchor time.Time) bool {
 }
 
 // revive notes a key met after its tombstone: only a GET brings it back (P7).
-func (s *stream) revive(id int64) {
-	if !slices.Contains(s.revivals, id) {
-		s.revivals = append(s.revivals, id)
+func (s *stream) revive(id, owner int64) {
+	if r := (revival{id, owner}); !slices.Contains(s.revivals, r) {
+		s.revivals = append(s.revivals, r)
 	}
 }
 
 // note remembers a lower stamp, once: the GET more than a lookback later decides (P5).
-func (s *stream) note(r restore) {
-	if !slices.ContainsFunc(s.restores, func(o restore) bool { return o.id == r.id }) {
+func (s *stream) note(r kafka.Restore) {
+	if !slices.ContainsFunc(s.restores, func(o kafka.Restore) bool { return o.ID == r.ID }) {
 		s.restores = append(s.restores, r)
 	}
 }

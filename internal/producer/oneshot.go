@@ -129,7 +129,7 @@ func (e *engine) outcome() error {
 				s.Name, s.brakedAt, s.Name, s.brakedAt)))
 		}
 		if n := len(s.restores); n > 0 {
-			e.log.Warn("rows went back to an older version; the service publishes them once it has seen them so twice", "stream", s.Name, "rows", n)
+			e.log.Warn("rows went back to an older version; they are published when they are seen so again, more than a lookback later", "stream", s.Name, "rows", n)
 		}
 	}
 	for _, f := range e.failures {
@@ -147,25 +147,33 @@ func (e *engine) about(s *stream) bool { return e.asked == nil || slices.Contain
 // after a sweep first saw them (P5). Child rows without a GET are shown by their parent's second list.
 func (e *engine) confirmNoted(t *task, s *stream) error {
 	for len(s.revivals) > 0 {
-		if err := e.lookAgain(t, s, s.revivals[0], 0); err != nil {
+		r := s.revivals[0]
+		if err := e.lookAgain(t, s, r.id, r.owner, 0); err != nil {
 			return err
 		}
 		s.revivals = s.revivals[1:]
 	}
-	for len(s.restores) > 0 && time.Since(s.restores[0].at) > e.cfg.Lookback {
-		id := s.restores[0].id
-		if err := e.lookAgain(t, s, id, id); err != nil {
-			return err
+	for e.restoreDue(s, time.Now()) {
+		id := s.restores[0].ID
+		if x := s.index.get(id); x != nil { // else its topic was lost, and it is read again
+			if err := e.lookAgain(t, s, id, x.owner, id); err != nil {
+				return err
+			}
 		}
-		s.restores = s.restores[1:]
+		s.restores, s.dirty = s.restores[1:], true
 	}
 	return nil
 }
 
+// restoreDue says whether a lookback has passed since a sweep first met a row older than it was published (P5).
+func (e *engine) restoreDue(s *stream, now time.Time) bool {
+	return len(s.restores) > 0 && e.surely(now).Sub(s.restores[0].At) > e.cfg.Lookback
+}
+
 // lookAgain reads one noted key; restored is it too where it may be taken back (P5).
-func (e *engine) lookAgain(t *task, s *stream, id, restored int64) error {
+func (e *engine) lookAgain(t *task, s *stream, id, owner, restored int64) error {
 	if s.Get == "" {
-		return e.secondLook(t, s, s.index.get(id).owner, restored, func(ids []int64) error { return e.buryChildren(t, s, ids) })
+		return e.secondLook(t, s, owner, restored, func(ids []int64) error { return e.buryChildren(t, s, ids) })
 	}
-	return e.look(t, s, id, sight{cause: bySweep, confirmed: true, restored: restored})
+	return e.look(t, s, id, owner, sight{cause: bySweep, confirmed: true, restored: restored})
 }

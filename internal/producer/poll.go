@@ -125,17 +125,9 @@ func (e *engine) poll(t *task, s *stream) error {
 		return e.sweep(t, everything)
 	}
 	s.fullPoll = time.Now()
-	var w walked
-	for range maxWalks {
-		var err error
-		w, err = e.walk(t, s, s.query("updated_since", instant(s.ck.Cursor)), sight{cause: byPoll, since: s.ck.Cursor})
-		if err != nil {
-			return err
-		}
-		if w.clean {
-			break
-		}
-		e.m.unclean.WithLabelValues(s.Name).Inc()
+	w, err := e.readChanges(t, s)
+	if err != nil {
+		return err
 	}
 	if w.published > 0 {
 		e.log.Info("published changes", "stream", s.Name, "records", w.published)
@@ -144,6 +136,18 @@ func (e *engine) poll(t *task, s *stream) error {
 		s.slip()
 	}
 	return e.publish(nil, func() { e.moveCursor(s, w) }, s)
+}
+
+// readChanges reads what changed since the cursor; a walk that is not clean is walked again (P6).
+func (e *engine) readChanges(t *task, s *stream) (w walked, err error) {
+	for range maxWalks {
+		w, err = e.walk(t, s, s.query("updated_since", instant(s.ck.Cursor)), sight{cause: byPoll, since: s.ck.Cursor})
+		if err != nil || w.clean {
+			break
+		}
+		e.m.unclean.WithLabelValues(s.Name).Inc()
+	}
+	return w, err
 }
 
 // pollObject reads the stream that is one object.

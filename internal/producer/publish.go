@@ -24,6 +24,9 @@ const (
 	byParent   cause = "parent"   // deleted along with its parent
 )
 
+// maxRestores is how many rows that went back a checkpoint remembers; a later sweep meets the others again (P5).
+const maxRestores = 200
+
 // change is one record to publish: an object as it was observed, or, without a record, a tombstone.
 type change struct {
 	s     *stream
@@ -112,6 +115,7 @@ func (e *engine) checkpoints(all bool) []*kgo.Record {
 			continue
 		}
 		s.moved, s.dirty, s.saved = false, false, now
+		s.ck.Restores = s.restores[:min(len(s.restores), maxRestores)]
 		s.ck.At, s.ck.Stopped, s.ck.Pending, s.ck.Blocked = now.UTC(), s.brakedAt, s.pending(), ""
 		if s.blocked != nil {
 			s.ck.Blocked = s.blocked.reason

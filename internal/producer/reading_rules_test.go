@@ -63,31 +63,39 @@ func TestP4QuickPollsMoveNoCursor(t *testing.T) {
 	})
 }
 
-// P5, H28: rows that Harvest took back are taken back by the service, a lookback after a sweep met them; a one-shot command reports them.
+// P5, H28: rows that Harvest took back are taken back, a lookback after a sweep met them; a one-shot command reports them, and the next
+// one takes them back.
 func TestP5RestoredRows(t *testing.T) {
-	bubble(t, harvesttest.Options{Seed: 241}, func(w *world) {
-		env := []string{"HARVEST_SWEEP_INTERVAL=5m", "HARVEST_LOOKBACK=1m"}
-		w.sync(env...)
-		before := time.Now()
-		pass(time.Minute)
-		clients := w.sim.IDs("clients")
-		for _, id := range clients {
-			w.set("clients", id, harvesttest.Fields{"address": "a newer one"})
-		}
-		pass(10 * time.Second)
-		w.sync(env...)
-		if n := w.sim.Restore("clients", before); n != len(clients) {
-			t.Fatalf("%d clients went back", n)
-		}
-		n := w.records()
-		pass(10 * time.Minute)
-		w.sync(env...)
-		if again := w.records(); again != n || !strings.Contains(w.log.String(), "rows went back") {
-			t.Errorf("a one-shot command published %d records of rows that went back, or did not say so", again-n)
-		}
-		w.serve(func() { pass(15 * time.Minute) }, env...)
-		w.equal("clients")
-	})
+	for name, then := range map[string]func(w *world, env []string){
+		"served": func(w *world, env []string) { w.serve(func() { pass(15 * time.Minute) }, env...) },
+		"synced": func(w *world, env []string) { pass(2 * time.Minute); w.sync(env...) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, harvesttest.Options{Seed: 241}, func(w *world) {
+				env := []string{"HARVEST_SWEEP_INTERVAL=5m", "HARVEST_LOOKBACK=1m"}
+				w.sync(env...)
+				before := time.Now()
+				pass(time.Minute)
+				clients := w.sim.IDs("clients")
+				for _, id := range clients {
+					w.set("clients", id, harvesttest.Fields{"address": "a newer one"})
+				}
+				pass(10 * time.Second)
+				w.sync(env...)
+				if n := w.sim.Restore("clients", before); n != len(clients) {
+					t.Fatalf("%d clients went back", n)
+				}
+				n := w.records()
+				pass(10 * time.Minute)
+				w.sync(env...)
+				if again := w.records(); again != n || !strings.Contains(w.log.String(), "rows went back") {
+					t.Errorf("the first command published %d records of rows that went back, or did not say so", again-n)
+				}
+				then(w, env)
+				w.equal("clients")
+			})
+		})
+	}
 }
 
 // P6, H8, H9: links that lead back, in circles or nowhere, and lists that end too early stop their stream with a word; others go on.

@@ -35,7 +35,7 @@ func (r *rebuild) settle(ck *kafka.Checkpoint, p *Producer, partitions int) erro
 			s.ck.Anchor = p.anchor()
 		}
 	} else {
-		s.ck, s.brakedAt = *ck, ck.Stopped
+		s.ck, s.brakedAt, s.restores = *ck, ck.Stopped, ck.Restores
 		if s.ck.TopicID != s.topicID {
 			r.loss = "the topic was deleted and made again"
 		}

@@ -206,7 +206,7 @@ func (e *engine) kick(now time.Time) {
 		if len(s.early) > 0 && !e.isEarly(s.early[0].stamp) {
 			e.task(s, "children again", following, e.followAgain)
 		}
-		if len(s.revivals) > 0 || !e.oneShot && len(s.restores) > 0 && now.Sub(s.restores[0].at) > e.cfg.Lookback {
+		if len(s.revivals) > 0 || e.restoreDue(s, now) {
 			e.task(s, "confirm", probing, e.confirmNoted)
 		}
 	}

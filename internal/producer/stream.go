@@ -40,8 +40,8 @@ type stream struct {
 	slips     int // how often rows may have been passed over, which is the next sweep's (P6)
 
 	growing  map[int64]growth // running timers by key (P8)
-	restores []restore        // lower stamps met by sweeps (P5)
-	revivals []int64          // keys met after their tombstone, to be read by GET (P7)
+	restores []kafka.Restore  // lower stamps met by sweeps, in order of time (P5)
+	revivals []revival        // keys met after their tombstone, to be read by GET (P7)
 	burying  map[int64]*task  // keys that a task is looking for, before it says they are gone
 
 	parent   *stream   // child streams
@@ -59,11 +59,8 @@ type growth struct {
 	at   time.Time
 }
 
-// restore is a row a sweep saw with a lower stamp than the index's (P5).
-type restore struct {
-	id int64
-	at time.Time // when it was first seen so, by our clock
-}
+// revival is a key met after its tombstone, which need not know its owner: compaction may have left nothing else of it.
+type revival struct{ id, owner int64 }
 
 // pending is a parent whose child lists are to be read.
 type pending struct {

@@ -86,12 +86,9 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 		}
 		return nil // what is missing may just be out of this token's sight: said once, at the start
 	}
-	explained, others := e.explain(s, missing)
-	if len(others) > brakeFloor {
-		if err := e.askOwners(t, s, others); err != nil {
-			return err
-		}
-		explained, others = e.explain(s, s.living(missing))
+	explained, others, err := e.causes(t, s, missing)
+	if err != nil {
+		return err
 	}
 	if !e.mayDelete(s, len(explained), len(others)) {
 		others = nil
@@ -99,11 +96,11 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 	if e.dryRun || len(explained)+len(others) == 0 {
 		return nil
 	}
-	gone, err := e.confirmAll(t, s, explained, others, w)
-	if err != nil || len(gone) == 0 {
-		return err
+	explained, others, err = e.confirmAll(t, s, explained, others, w)
+	if gone := slices.Concat(explained, others); err == nil && len(gone) > 0 {
+		err = e.entomb(s, gone, bySweep, len(others))
 	}
-	return e.entomb(s, gone, bySweep, len(others))
+	return err
 }
 
 // claim keeps the keys that no other task is burying, and marks them: what a deleted parent took along is found by a window's sweep as
@@ -159,8 +156,28 @@ func (e *engine) brake(s *stream, n int, why string) {
 	e.m.braked.WithLabelValues(s.Name).Set(float64(n))
 }
 
-// explain parts the candidates whose own parent is confirmed gone from the others. Those whose parent another task is about to bury are
-// neither: that task's cascade takes them along, and where it does not, the next count or sweep finds them.
+// causes parts the candidates whose own parent is confirmed gone from the others. It asks for the parents of many others, and of the
+// explained what changed last: what moved to another parent in time did not go with this one.
+func (e *engine) causes(t *task, s *stream, missing []int64) (explained, others []int64, err error) {
+	explained, others = e.explain(s, missing)
+	if len(others) > brakeFloor {
+		if err := e.askOwners(t, s, others); err != nil {
+			return nil, nil, err
+		}
+		explained, others = e.explain(s, s.living(slices.Concat(explained, others)))
+	}
+	if len(explained) > 0 && s.Read == schema.Changes {
+		first := e.nextRequest()
+		if _, err := e.readChanges(t, s); err != nil {
+			return nil, nil, err
+		}
+		explained, others = e.explain(s, s.stillUnmet(slices.Concat(explained, others), first))
+	}
+	return explained, others, nil
+}
+
+// explain is causes by the index alone. Those whose parent another task is about to bury are neither: that task's cascade takes them along,
+// and where it does not, the next count or sweep finds them.
 func (e *engine) explain(s *stream, missing []int64) (explained, others []int64) {
 	owner := e.byName[s.OwnerStream]
 	for _, id := range missing {
@@ -205,11 +222,11 @@ func (s *stream) living(ids []int64) []int64 {
 	return slices.DeleteFunc(ids, func(id int64) bool { return s.index.get(id).gone() })
 }
 
-// confirmAll returns which candidates are really gone: a GET for each other one (or, of very many, a second list), one in twenty of
+// confirmAll keeps the candidates that are really gone: a GET for each other one (or, of very many, a second list), one in twenty of
 // the explained, and a control that must answer 200.
-func (e *engine) confirmAll(t *task, s *stream, explained, others []int64, w window) ([]int64, error) {
+func (e *engine) confirmAll(t *task, s *stream, explained, others []int64, w window) (_, _ []int64, err error) {
 	if ok, err := e.control(t, s, explained, others); err != nil || !ok {
-		return nil, err
+		return nil, nil, err
 	}
 	var sample []int64
 	for i := 0; i < len(explained); i += sampleOf {
@@ -217,23 +234,21 @@ func (e *engine) confirmAll(t *task, s *stream, explained, others []int64, w win
 	}
 	gone, err := e.ask404(t, s, sample)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if len(gone) == len(sample) {
-		gone = explained
+	if len(gone) < len(sample) {
+		explained = gone
 	}
-	if len(others) > manyDeletes || s.Get == "" {
+	if len(others) > manyDeletes {
 		others, err = e.listAgain(t, s, others, w)
-		if err != nil {
-			return nil, err
-		}
-	} else if others, err = e.ask404(t, s, others); err != nil {
-		return nil, err
+	} else {
+		others, err = e.ask404(t, s, others)
 	}
-	return append(gone, others...), nil
+	return explained, others, err
 }
 
-// listAgain confirms by a second list, which must be a clean one: drift may hide the same row from two lists (P6).
+// listAgain confirms by a second list, which must be a clean one: drift may hide the same row from two lists (P6). Where the account is
+// too busy for that, what neither shows is asked for one by one.
 func (e *engine) listAgain(t *task, s *stream, ids []int64, w window) ([]int64, error) {
 	first := e.nextRequest()
 	for range maxWalks {
@@ -245,7 +260,7 @@ func (e *engine) listAgain(t *task, s *stream, ids []int64, w window) ([]int64, 
 			return s.stillUnmet(ids, first), nil
 		}
 	}
-	return nil, nil
+	return e.ask404(t, s, s.stillUnmet(ids, first))
 }
 
 // stillUnmet keeps the keys no request since the numbered one has shown.
@@ -278,6 +293,7 @@ func (e *engine) control(t *task, s *stream, explained, others []int64) (bool, e
 	shown, err := e.shows(t, s, met)
 	if err == nil && !shown {
 		e.log.Warn("a row that should be there is not shown: nothing is deleted now", "stream", s.Name, "id", met.id)
+		s.stops++
 	}
 	return shown, err
 }
@@ -288,7 +304,7 @@ func (e *engine) shows(t *task, s *stream, x *entry) (bool, error) {
 	if s.Get == "" {
 		req, how = s.listOf(x.owner), list
 	}
-	a, err := t.get(call{req: req, shape: how, parent: s.parentOf(x), stream: s})
+	a, err := t.get(call{req: req, shape: how, parent: s.parentOf(x.owner), stream: s})
 	if isGone(err) || harvest.IsForbidden(err) {
 		return false, nil
 	}
@@ -305,7 +321,7 @@ func (e *engine) ask404(t *task, s *stream, ids []int64) ([]int64, error) {
 	for i, id := range ids {
 		for ; asked < len(ids) && asked < i+e.cfg.Concurrency; asked++ {
 			x := s.index.get(ids[asked])
-			t.ask(call{req: s.one(x.id, x.owner), shape: object, parent: s.parentOf(x), stream: s})
+			t.ask(call{req: s.one(x.id, x.owner), shape: object, parent: s.parentOf(x.owner), stream: s})
 		}
 		a, err := t.answer()
 		switch {
@@ -325,14 +341,14 @@ func (e *engine) ask404(t *task, s *stream, ids []int64) ([]int64, error) {
 
 // confirm reads one key by GET and publishes what it shows; a 404 makes it a candidate.
 func (e *engine) confirm(t *task, s *stream, id int64, why cause) error {
-	return e.look(t, s, id, sight{cause: why, confirmed: true})
+	return e.look(t, s, id, s.index.get(id).owner, sight{cause: why, confirmed: true})
 }
 
 // look is confirm for those who have more to say. A row this token may not see is nobody's proof and no stream's trouble.
-func (e *engine) look(t *task, s *stream, id int64, how sight) error {
-	x := s.index.get(id)
-	a, err := t.get(call{req: s.one(id, x.owner), shape: object, parent: s.parentOf(x), stream: s})
+func (e *engine) look(t *task, s *stream, id, owner int64, how sight) error {
+	a, err := t.get(call{req: s.one(id, owner), shape: object, parent: s.parentOf(owner), stream: s})
 	if isGone(err) {
+		x := s.index.get(id)
 		if x.gone() {
 			return nil
 		}
@@ -363,9 +379,9 @@ func (s *stream) one(id, owner int64) harvest.Request {
 	return harvest.Request{Path: path}
 }
 
-func (s *stream) parentOf(x *entry) int64 {
+func (s *stream) parentOf(owner int64) int64 {
 	if s.Read == schema.Children {
-		return x.owner
+		return owner
 	}
 	return 0
 }
