@@ -161,27 +161,30 @@ func TestVerifyFinds(t *testing.T) {
 	}
 }
 
+// group is the name of the target's consumer group, as check tells it.
+func (w *world) group() string {
+	w.t.Helper()
+	var out bytes.Buffer
+	deps := w.deps
+	deps.Stdout = &out
+	if err := sinker.Check(w.t.Context(), w.cfg, deps); err != nil {
+		w.t.Errorf("%v: %s", err, out.String())
+	}
+	_, name, _ := strings.Cut(out.String(), "to join group ")
+	name, _, _ = strings.Cut(name, "\n")
+	return name
+}
+
 // TestCopiedDatabase: a database that was restored from another's dump does not join its group, or each would get a part of the topics
 // (S1).
 func TestCopiedDatabase(t *testing.T) {
 	t.Parallel()
-	group := func(w *world) string {
-		var out bytes.Buffer
-		deps := w.deps
-		deps.Stdout = &out
-		if err := sinker.Check(t.Context(), w.cfg, deps); err != nil {
-			t.Errorf("%v: %s", err, out.String())
-		}
-		_, name, _ := strings.Cut(out.String(), "to join group ")
-		name, _, _ = strings.Cut(name, "\n")
-		return name
-	}
 	first, second := newWorld(t), newWorld(t)
 	first.drain()
 	second.drain()
 	id := one[string](first, "SELECT id FROM harvest._target")
 	second.sql("UPDATE harvest._target SET id = $1", id)
-	if a, again, b := group(first), group(first), group(second); a != again || a == b || !strings.HasPrefix(a, "harvest-sinker-"+id) {
+	if a, again, b := first.group(), first.group(), second.group(); a != again || a == b || !strings.HasPrefix(a, "harvest-sinker-"+id) {
 		t.Errorf("groups %s, %s and %s", a, again, b)
 	}
 }

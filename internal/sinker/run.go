@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
 
 	"harveststream/internal/kafka"
@@ -41,7 +42,9 @@ func Run(ctx context.Context, cfg Config, deps Deps) error {
 // completeness, operators.
 func (c *consumer) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	group, err := c.join(ctx)
+	life, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	group, err := c.join(ctx, life)
 	if err != nil {
 		return err
 	}
@@ -62,7 +65,7 @@ func (c *consumer) run(ctx context.Context) error {
 	})
 	err = g.Wait()
 	c.release(c.all())
-	group.Close() // after the workers: whoever takes over finds everything committed
+	c.leave(group, abandon) // after the workers: whoever takes over finds everything committed
 	return err
 }
 
@@ -77,15 +80,21 @@ func (c *consumer) all() map[string][]int32 {
 	return lists
 }
 
+// rebalanceTimeout is how long a group waits for a member to let go of its partitions: longer than a transaction under way may take
+// (shutdownGrace), and as short as that allows, for it is also how long it waits for one that died.
+const rebalanceTimeout = 15 * time.Second
+
 // join makes the member of the group. The group says who tries, and nothing else (S1): the member fetches nothing, fetching is the
-// other client's, from the offsets of the database.
-func (c *consumer) join(ctx context.Context) (*kgo.Client, error) {
+// other client's, from the offsets of the database. Its own requests end with life.
+func (c *consumer) join(ctx, life context.Context) (*kgo.Client, error) {
 	topics := c.topics()
 	member, err := kgo.NewClient(append(slices.Clone(c.opts),
+		kgo.WithContext(life),
 		kgo.ConsumerGroup(c.group()),
 		kgo.ConsumeTopics(topics...),
 		kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(30*time.Second),
+		kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.MetadataMaxAge(30*time.Second),
 		kgo.AdjustFetchOffsetsFn(func(_ context.Context, m map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
@@ -107,6 +116,30 @@ func (c *consumer) join(ctx context.Context) (*kgo.Client, error) {
 	}
 	member.PauseFetchTopics(topics...)
 	return member, nil
+}
+
+const leaveGrace = time.Second // for a goodbye to the group
+
+// leave says goodbye to the group and closes its member. One that waits to be let in, as it does for others that died, would wait until
+// it is: then the brokers are told by another client, and the member is given up.
+func (c *consumer) leave(member *kgo.Client, abandon func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveGrace)
+	defer cancel()
+	if err := member.LeaveGroupContext(ctx); errors.Is(err, context.DeadlineExceeded) {
+		ctx, cancel := context.WithTimeout(context.Background(), leaveGrace)
+		defer cancel()
+		id, _ := member.GroupMetadata()
+		req := kmsg.NewPtrLeaveGroupRequest()
+		req.Group, req.MemberID = c.group(), id
+		one := kmsg.NewLeaveGroupRequestMember()
+		one.MemberID = id
+		req.Members = append(req.Members, one)
+		if _, err := req.RequestWith(ctx, c.admin); err != nil {
+			c.log.Debug("cannot leave the group; its session will end", "err", err)
+		}
+		abandon()
+	}
+	member.Close()
 }
 
 // partitionCount is how many partitions a topic has; 2 where nobody says, so that rows are locked rather than not.

@@ -1,9 +1,12 @@
 package sinker_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"harveststream/internal/pgserver"
 )
@@ -38,4 +41,50 @@ func TestComesBack(t *testing.T) {
 			t.Errorf("at_end is %v old", age)
 		}
 	})
+}
+
+// TestTerminationWhileJoining: a service that waits for its group, which waits for a member that died, ends when it is told to, and
+// leaves the group; one that stays is let in before the dead one's session ends (S1). On virtual time.
+func TestTerminationWhileJoining(t *testing.T) {
+	url := pgserver.Database(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldIn(t, url)
+		w.topics(1, "tasks")
+		w.drain()
+		w.joinAndDie(w.group(), 5*time.Minute)
+		w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+		stop := w.serve()
+		time.Sleep(3 * time.Second)
+		began := time.Now()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it ended after %v", took)
+		}
+		w.serve()
+		time.Sleep(30 * time.Second)
+		if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 1 {
+			t.Errorf("%d rows: it still waits for one that died", n)
+		}
+	})
+}
+
+// joinAndDie joins a group and is not heard of again.
+func (w *world) joinAndDie(group string, session time.Duration) {
+	w.t.Helper()
+	req := kmsg.NewPtrJoinGroupRequest()
+	req.Group, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = group, "consumer", int32(session.Milliseconds()), 1000
+	proto := kmsg.NewJoinGroupRequestProtocol()
+	proto.Name = "cooperative-sticky"
+	meta := kmsg.NewConsumerMemberMetadata()
+	proto.Metadata = meta.AppendTo(nil)
+	req.Protocols = append(req.Protocols, proto)
+	for range 2 { // the first answer tells its id
+		resp, err := req.RequestWith(context.Background(), w.cl)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		req.MemberID = resp.MemberID
+	}
 }
