@@ -169,7 +169,7 @@ func (r *Registry) Schema(ctx context.Context, id int) (string, error) {
 		err = errors.New("the answer holds no schema")
 	}
 	if err == nil && s.Type != sr.TypeAvro {
-		err = fmt.Errorf("it is a %s schema, not an Avro one", s.Type)
+		err = fmt.Errorf("%w but a %s one", ErrNotAvro, s.Type)
 	}
 	if err != nil {
 		return "", refusal(fmt.Sprintf("asking for schema %d", id), err)
@@ -187,6 +187,9 @@ func refusal(doing string, err error) error {
 	}
 	return &RegistryError{Doing: doing, Status: answer.StatusCode, Code: answer.ErrorCode, Message: answer.Error()}
 }
+
+// ErrNotAvro says that an id is of no Avro schema.
+var ErrNotAvro = errors.New("it is no Avro schema")
 
 var (
 	errRedirect = errors.New("a schema registry does not redirect; SCHEMA_REGISTRY_URL must be the address that answers")

@@ -170,6 +170,33 @@ CREATE TRIGGER refuse BEFORE DELETE OR UPDATE ON harvest.tasks FOR EACH ROW EXEC
 	}
 }
 
+// TestReplayOtherRank: a record whose value and header give it different ranks is refused by a replay as it was before: with the higher
+// one it would outrank what comes later (S3, S5).
+func TestReplayOtherRank(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	v := version{stream: stream(t, "tasks"), id: 1, seq: 1000, row: row{"name": "other"}}
+	rec := w.record(&v)
+	for i := range rec.Headers {
+		if rec.Headers[i].Key == "harvest-seq" {
+			rec.Headers[i].Value = []byte("1")
+		}
+	}
+	w.produce(kgo.TryCommit, rec)
+	w.publish(version{stream: stream(t, "tasks"), id: 2, seq: 2, row: row{}})
+	w.drain()
+	if err := sinker.ReplayDeadLetters(t.Context(), w.cfg, w.deps, 0); ops.ExitCode(err) != ops.ExitData {
+		t.Errorf("replay: %v", err)
+	}
+	if got := one[string](w, "SELECT string_agg(id || '/' || _seq, ' ') || ' ' || (SELECT count(*) FROM harvest._dead_letters) FROM harvest.tasks"); got != "2/2 1" {
+		t.Errorf("rows and dead letters are %s", got)
+	}
+	if err := sinker.ReplayDeadLetters(t.Context(), w.cfg, w.deps, 99); ops.ExitCode(err) != ops.ExitUsage {
+		t.Errorf("replay of one that is not there: %v", err)
+	}
+}
+
 // TestOtherLetter: what another record left at the same coordinates does not hide a record of a topic made anew (S5).
 func TestOtherLetter(t *testing.T) {
 	t.Parallel()

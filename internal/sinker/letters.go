@@ -66,7 +66,7 @@ func ShowDeadLetter(ctx context.Context, cfg Config, deps Deps, id int64) error 
 		var l storedLetter
 		err := conn.QueryRow(ctx, `SELECT `+letterColumns+` FROM `+quote(cfg.Schema, tableDeadLetters)+` WHERE "id" = $1`, id).Scan(l.fields()...)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return ops.Fail(ops.ExitUsage, fmt.Errorf("there is no dead letter %d", id))
+			return noLetter(id)
 		}
 		if err != nil {
 			return err
@@ -78,6 +78,10 @@ func ShowDeadLetter(ctx context.Context, cfg Config, deps Deps, id int64) error 
 			l.id, l.at.UTC().Format(time.RFC3339), l.topic, l.partition, l.offset, oneLine(l.reason), showKey(l.key), s.showValue(&l))
 		return err
 	})
+}
+
+func noLetter(id int64) error {
+	return ops.Fail(ops.ExitUsage, fmt.Errorf("there is no dead letter %d", id))
 }
 
 func showKey(key []byte) string {
@@ -126,6 +130,9 @@ func ReplayDeadLetters(ctx context.Context, cfg Config, deps Deps, id int64) err
 	})
 	if err != nil {
 		return explain(err)
+	}
+	if id != 0 && len(letters) == 0 {
+		return noLetter(id)
 	}
 	failed := 0
 	for i := range letters {
@@ -200,7 +207,7 @@ func (l *storedLetter) entry() (entry, error) {
 	return e, err
 }
 
-// rank reads the seq that a value has; a delete's is known.
+// rank reads the seq that a value has, and compares it with the header, where that can be read; a delete's is known.
 func (s *sink) rank(ctx context.Context, t *table, e *entry) error {
 	if e.tombstone {
 		return nil
@@ -215,6 +222,10 @@ func (s *sink) rank(ctx context.Context, t *table, e *entry) error {
 	}
 	if e.seq = rec.Seq; e.seq < 1 {
 		return fmt.Errorf("the value's %s is %d, no rank", columnSeq, e.seq)
+	}
+	said := entry{rec: e.rec}
+	if err := said.readHeaders(); err == nil && said.seq != e.seq {
+		return fmt.Errorf("the value's %s is %d, though the header %s says %d", columnSeq, e.seq, headerSeq, said.seq)
 	}
 	return nil
 }

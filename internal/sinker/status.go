@@ -256,11 +256,10 @@ func checkTopics(ctx context.Context, s *sink) []finding {
 func checkRegistry(ctx context.Context, s *sink) []finding {
 	const unlikely = 1 << 30
 	_, err := s.registry.Schema(ctx, unlikely)
-	var denied interface{ Denied() bool }
 	switch {
 	case err == nil || schema.IsUnknownID(err):
 		return []finding{{item: "SCHEMA_REGISTRY_URL", detail: "answers"}}
-	case errors.As(err, &denied) && denied.Denied():
+	case denied(err):
 		return []finding{{item: "SCHEMA_REGISTRY_URL", err: ops.Fail(ops.ExitPermission, err)}}
 	}
 	return []finding{{item: "SCHEMA_REGISTRY_URL", err: ops.Fail(ops.ExitUnavailable, err)}}

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -169,6 +171,41 @@ func TestPinned(t *testing.T) {
 	}
 	if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 2 {
 		t.Errorf("%d rows", n)
+	}
+}
+
+// TestRegistryRefuses: a registry that refuses the login, or has another kind of schema under an id, stops the streams that need it at
+// once, with the remedy; those whose schemas are known go on (S6).
+func TestRegistryRefuses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status, code int
+		body, want   string
+	}{
+		{http.StatusUnauthorized, ops.ExitPermission, `{"error_code":401,"message":"Unauthorized"}`, "SCHEMA_REGISTRY_PASSWORD"},
+		{http.StatusForbidden, ops.ExitPermission, `{"error_code":40301,"message":"no"}`, "SCHEMA_REGISTRY_PASSWORD"},
+		{http.StatusOK, ops.ExitConfig, `{"schemaType":"PROTOBUF","schema":"syntax = \"proto3\";"}`, "no Avro schema"},
+	} {
+		w := newWorld(t)
+		w.topics(1, "tasks", "roles")
+		w.publish(version{stream: stream(t, "roles"), id: 1, row: row{}})
+		w.drain()
+		w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}}, version{stream: stream(t, "roles"), id: 2, row: row{}})
+		refusing := w.cfg
+		refusing.Kafka.RegistryTransport = handler{http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			rw.WriteHeader(c.status)
+			_, _ = io.WriteString(rw, c.body)
+		})}
+		if code, text := w.exitOf(refusing); code != c.code || !strings.Contains(text, c.want) {
+			t.Errorf("%s: exit %d: %s", c.body, code, text)
+		}
+		if n := one[string](w, "SELECT (SELECT count(*) FROM harvest.tasks) || ' ' || (SELECT count(*) FROM harvest.roles)"); n != "0 2" {
+			t.Errorf("%s: rows %s", c.body, n)
+		}
+		w.drain()
+		if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 1 {
+			t.Errorf("%s: %d rows afterwards", c.body, n)
+		}
 	}
 }
 

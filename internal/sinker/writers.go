@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"harveststream/internal/kafka"
 	"harveststream/internal/ops"
 	"harveststream/pkg/schema"
 )
@@ -124,6 +125,10 @@ func (w *writers) resolve(ctx context.Context, stream string, id int) (*writerSc
 		return ws, nil
 	case schema.IsUnknownID(err):
 		return nil, fmt.Errorf("schema id %d is unknown to the registry%w", id, errRecord)
+	case errors.Is(err, kafka.ErrNotAvro):
+		return nil, &stopError{stream, ops.ExitConfig, err}
+	case denied(err):
+		return nil, &stopError{stream, ops.ExitPermission, fmt.Errorf("%w; check SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD", err)}
 	case err != nil:
 		return nil, fmt.Errorf("asking the registry for schema id %d: %w", id, err)
 	}
@@ -136,6 +141,12 @@ func (w *writers) resolve(ctx context.Context, stream string, id int) (*writerSc
 	defer w.mu.Unlock()
 	w.known[id] = ws
 	return ws, nil
+}
+
+// denied reports whether the registry refuses the login. What is known goes on without it (S6).
+func denied(err error) bool {
+	refusal, ok := errors.AsType[*kafka.RegistryError](err)
+	return ok && refusal.Denied()
 }
 
 // pin keeps the text in _schemas, and compares it with what is kept there.
