@@ -84,17 +84,25 @@ func (e *engine) completeChildren(time.Time) {
 	}
 }
 
-// sweepStages are `producer sweep`: the streams named, whole, then what their deletes took along.
+// sweepStages are `producer sweep`: the streams named, whole, then what their deletes took along. The lists of a child stream that was
+// never read are read as of changed parents; else anew from the first on, whatever a round under way has read.
 func (e *engine) sweepStages(names []string) []stage {
 	return []stage{
 		func(time.Time) {
 			for _, name := range names {
-				s := e.byName[name]
-				if s.Read == schema.Children {
-					e.task(s, "rotate", background, e.rotate)
-					continue
+				if s := e.byName[name]; s.Read != schema.Children {
+					e.task(s, "sweep", background, e.sweepWhole)
+				} else if s.parent.reading() {
+					e.task(s.parent, "sweep", background, e.sweepWhole)
 				}
-				e.task(s, "sweep", background, e.sweepWhole)
+			}
+		},
+		func(time.Time) {
+			for _, name := range names {
+				if s := e.byName[name]; s.Read == schema.Children && !s.ck.Round.Began.IsZero() {
+					s.ck.Round.Done = true
+					e.task(s, "rotate", background, e.rotate)
+				}
 			}
 		},
 		func(now time.Time) {

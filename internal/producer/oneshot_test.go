@@ -3,11 +3,15 @@ package producer_test
 import (
 	"fmt"
 	"maps"
+	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"harveststream/internal/kafka"
 	"harveststream/internal/ops"
+	"harveststream/internal/producer"
 	"harveststream/pkg/harvest/harvesttest"
 	"harveststream/pkg/schema"
 )
@@ -84,5 +88,38 @@ func TestSweepBeforeTheFirstRead(t *testing.T) {
 				t.Errorf("%s: checkpoint %s", s, fmt.Sprint(ck))
 			}
 		}
+	})
+}
+
+// P7, P8: a sweep of a child stream reads the lists of all parents, also of those that a rotating pass under way has read already; of a
+// stream whose parents were never read it reads these first.
+func TestSweepOfChildrenIsWhole(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 209, Silent: harvesttest.SilentUnpay}, func(w *world) {
+		ids := w.sim.IDs("invoices")
+		paid := must(w.sim.RecordPayment(slices.Min(ids), 1))(t)
+		w.env = append(w.env, "HARVEST_STREAMS=invoices,invoice_payments")
+		exits(t, w.producer().Sweep(w.t.Context(), []string{"invoice_payments"}, -1, false), ops.ExitOK)
+		w.equal("invoice_payments")
+		w.sync()
+		pass(25 * time.Hour)
+		n := &cut{dial: w.net.DialContext, writes: -1}
+		stop, ended := w.background(w.with(func(c *producer.Config, d *producer.Deps) {
+			c.Kafka.Dial = n.Dial
+			d.Transport = hooked{d.Transport, func(r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, itoa(slices.Max(ids))+"/payments") {
+					time.Sleep(5 * time.Minute) // the pass does not come to its end
+				}
+			}}
+		}, "HARVEST_CONCURRENCY=1"))
+		pass(2 * time.Minute)
+		n.tear()
+		stop()
+		<-ended
+		if r := w.checkpoint("invoice_payments").Round; r.Done || r.Last < slices.Min(ids) {
+			t.Fatalf("no pass is under way: %v", r)
+		}
+		w.delete("invoice_payments", paid)
+		exits(t, w.producer().Sweep(w.t.Context(), []string{"invoice_payments"}, 1, false), ops.ExitOK)
+		w.equal("invoice_payments")
 	})
 }

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -72,15 +73,23 @@ func (e *engine) publish(changes []change, progress func(), touched ...*stream) 
 	return nil
 }
 
-// fits finds a record that its topic will not take before anything is produced (P2).
+// fits finds a record that its topic will not take before anything is produced (P2). Where the topic takes more than at the start, that
+// begins anew: the writer's batches are made for the old limit.
 func (e *engine) fits(changes []change) error {
 	const overhead = 512 // more than key, headers and the two last fields take
 	for i := range changes {
 		c := &changes[i]
-		if limit := e.limits.Of(c.s.topic); c.rec != nil && len(c.rec.Body)+overhead > limit {
-			return &blockError{stream: c.s, reason: fmt.Sprintf("record %d has %d bytes, more than %s takes: raise the topic's max.message.bytes (%d)",
-				c.id, len(c.rec.Body), c.s.topic, limit)}
+		limit := e.limits.Of(c.s.topic)
+		if c.rec == nil || len(c.rec.Body)+overhead <= limit {
+			continue
 		}
+		ctx, cancel := context.WithTimeout(e.ctx, kafka.CommitTimeout)
+		defer cancel()
+		if now, err := kafka.MaxMessageBytes(ctx, e.writer.Client(), c.s.topic); err == nil && now.Of(c.s.topic) > limit {
+			return lostWriter(fmt.Errorf("%s takes larger records than before", c.s.topic))
+		}
+		return &blockError{stream: c.s, reason: fmt.Sprintf("record %d has %d bytes, more than %s takes: raise the topic's max.message.bytes (%d)",
+			c.id, len(c.rec.Body), c.s.topic, limit)}
 	}
 	return nil
 }

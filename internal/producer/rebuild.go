@@ -173,6 +173,23 @@ func (r *rebuild) finish(p *Producer) error {
 	return nil
 }
 
+// lookAtTopics notices a topic that was deleted, or made anew, while this producer serves (P15): a stream that stands still would not. The
+// next start fills it. Brokers that do not answer are the transactions' affair.
+func (e *engine) lookAtTopics() {
+	ctx, cancel := context.WithTimeout(e.ctx, kafka.CommitTimeout)
+	defer cancel()
+	var topics []string
+	for _, s := range e.streams {
+		topics = append(topics, s.topic)
+	}
+	ids, err := kafka.TopicIDs(ctx, e.writer.Client(), topics...)
+	for _, s := range e.streams {
+		if err == nil && kafka.TopicIDText(ids[s.topic]) != s.topicID {
+			e.fatal = lostWriter(fmt.Errorf("%s was deleted under way", s.topic))
+		}
+	}
+}
+
 // restart makes a stream be read from the anchor again; seq and topic stay (P15, `producer reset`).
 func (s *stream) restart() {
 	s.ck.Marks, s.ck.Round = nil, kafka.Round{}

@@ -530,6 +530,23 @@ func TestP2RecordTooLarge(t *testing.T) {
 	})
 }
 
+// P2: once the topic takes such a record, its stream goes on, without a new process.
+func TestP2RecordTooLargeNoMore(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 28}, func(w *world) {
+		w.set("clients", w.sim.IDs("clients")[0], harvesttest.Fields{"address": strings.Repeat("long ", 209_660)}) // the other decoder takes no more than 1 MiB
+		w.serve(func() {
+			pass(10 * time.Minute)
+			cl, _ := w.client()
+			more := "3000000"
+			if _, err := kadm.NewClient(cl).AlterTopicConfigs(w.t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &more}}, "harvest.clients"); err != nil {
+				t.Error(err)
+			}
+			pass(70 * time.Minute)
+		})
+		w.equal("clients")
+	})
+}
+
 // P8: a running timer is one change per HARVEST_TIMER_RESOLUTION, and its end is told also where it moves no updated_at.
 func TestP8Timers(t *testing.T) {
 	bubble(t, harvesttest.Options{Seed: 26, Silent: harvesttest.SilentStop}, func(w *world) {

@@ -18,6 +18,7 @@ const (
 	heartbeatEvery   = 10 * time.Second // P1
 	checkpointEvery  = 30 * time.Second // P2: twice a minute for a stream without changes
 	companyEvery     = time.Minute      // modules (P11)
+	topicsEvery      = time.Minute      // their ids (P15)
 	blockedEvery     = time.Hour        // P11
 	fullRefreshEvery = 10 * time.Minute // design §7
 	idle             = time.Minute      // the longest the loop sleeps
@@ -86,6 +87,7 @@ func (e *engine) scheduleService(now time.Time) {
 			e.ended(nil, "company")(err)
 		})
 	})
+	e.timers.every(topicsEvery, now.Add(topicsEvery), func(time.Time) { e.lookAtTopics() })
 	for _, s := range e.streams {
 		switch {
 		case s.Read == schema.Children:

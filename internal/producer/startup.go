@@ -274,6 +274,8 @@ func (p *Producer) mayBegin(ctx context.Context, cl *kgo.Client, opts []kgo.Opt)
 		switch {
 		case err != nil:
 			return err
+		case next == nil: // the topic was made anew
+			return nil
 		case now == at || next.SignedOff || p.deadHere(next):
 			p.Log.Info("no further sign of life: becoming the writer", "host", next.Host, "pid", next.PID)
 			return nil
