@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	embedded "github.com/fergusstrange/embedded-postgres"
 )
@@ -110,6 +111,7 @@ func fetch(dir, major string) (string, error) {
 	if _, err := os.UserHomeDir(); err != nil {
 		cfg = cfg.CachePath(filepath.Join(dir, "archive"))
 	}
+	defer removeLog()
 	server := embedded.NewDatabase(cfg)
 	startErr := server.Start()
 	if startErr == nil {
@@ -121,6 +123,17 @@ func fetch(dir, major string) (string, error) {
 			fmt.Errorf("fetching one: %w", startErr))
 	}
 	return bin, nil
+}
+
+// removeLog deletes the log that the library has made in the temporary directory and keeps open. Only Linux tells which one is ours; an
+// empty file stays elsewhere.
+func removeLog() {
+	open, _ := filepath.Glob("/proc/self/fd/*") // the only error is a bad pattern
+	for _, fd := range open {
+		if path, err := os.Readlink(fd); err == nil && strings.HasPrefix(filepath.Base(path), "embedded_postgres_log") {
+			_ = os.Remove(path)
+		}
+	}
 }
 
 func freePort() (uint32, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -112,9 +113,13 @@ func TestFetchedServerRuns(t *testing.T) {
 		t.Skip("PGSERVER_FETCH=1 downloads a PostgreSQL and runs it")
 	}
 	dir := temp(t)
+	t.Setenv("TMPDIR", dir)
 	bin, err := pgserver.Fetch(filepath.Join(dir, "fetched"), cmp.Or(os.Getenv("PGSERVER_VERSION"), "18"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "embedded_postgres_log*")); runtime.GOOS == "linux" && len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 	t.Setenv("PGBIN", bin)
 	began := time.Now()
