@@ -137,6 +137,35 @@ func TestWidening(t *testing.T) {
 	}
 }
 
+// TestNoLongerSoft: a table with rows that are marked as deleted is not taken for one of hard-delete mode; what the message says makes it
+// one (S6).
+func TestNoLongerSoft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "SINK_DELETE_MODE=soft", "HARVEST_STREAMS=invoices")
+	w.topics(1, "invoices")
+	invoices := stream(t, "invoices")
+	items := row{"line_items": []row{{"id": int64(1)}}}
+	w.publish(version{stream: invoices, id: 1, row: items}, version{stream: invoices, id: 2, row: items})
+	w.publish(version{stream: invoices, id: 1}, version{stream: invoices, id: 2})
+	w.drain()
+	w.publish(version{stream: invoices, id: 2, row: items})
+	hard := w.config("SINK_DELETE_MODE=hard", "HARVEST_STREAMS=invoices")
+	code, text := w.exitOf(hard)
+	if code != ops.ExitConfig || !strings.Contains(text, `SINK_DELETE_MODE=soft in "harvest"."invoices": `) {
+		t.Fatalf("exit %d: %s", code, text)
+	}
+	w.sql("ALTER TABLE harvest.invoices DROP COLUMN _deleted_at")
+	if err := sinker.Rebuild(t.Context(), hard, w.deps, []string{"invoices"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := one[string](w, "SELECT (SELECT string_agg(id::text, ' ') FROM harvest.invoices) || '/' || (SELECT string_agg(invoice_id::text, ' ') FROM harvest.invoice_line_items)"); got != "2/2" {
+		t.Errorf("rows and items are of %s", got)
+	}
+	if code, text := w.exitOf(hard); code != 0 {
+		t.Errorf("exit %d: %s", code, text)
+	}
+}
+
 // TestIncompatible: a writer whose field has another type stops its stream.
 func TestIncompatible(t *testing.T) {
 	t.Parallel()

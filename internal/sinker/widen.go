@@ -101,10 +101,30 @@ func (cat *catalog) missing(relations []*relation) ([]string, error) {
 			}
 		}
 	}
+	if err := cat.noLongerSoft(relations); err != nil {
+		wrong = append(wrong, err)
+	}
 	if len(wrong) > 0 {
 		return nil, ops.Fail(ops.ExitConfig, errors.Join(wrong...))
 	}
 	return list, nil
+}
+
+// noLongerSoft refuses tables that soft-delete mode has kept, in hard mode: their rows marked as deleted would pass for living ones, and
+// stay marked when the objects come back.
+func (cat *catalog) noLongerSoft(relations []*relation) error {
+	var kept []string
+	for _, r := range relations {
+		have := cat.tables[[2]string{r.schema, r.name}]
+		if r.topic != "" && r.owner == nil && r.column(columnDeleted) == nil && have != nil && have.types[columnDeleted] != "" {
+			kept = append(kept, r.ident())
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return fmt.Errorf("there is the column %s of SINK_DELETE_MODE=soft in %s: set that again, or drop the column from each and run `sinker rebuild`, which removes the rows it marks",
+		columnDeleted, strings.Join(kept, ", "))
 }
 
 // outdate is the statement that goes with making a table: what was applied to one of its name before is not in it, so the topic's offsets
