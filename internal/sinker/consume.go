@@ -425,36 +425,32 @@ func (c *consumer) sign(ctx context.Context) error {
 		return err
 	}
 	ends := endsOf(asked, c.admin, topics)
-	var names []string
-	var numbers []int32
-	var fences, nexts []int64
-	var ended []bool
+	g := signing{at: now}
 	for at, s := range list {
 		end, known := ends[at]
 		s.mu.Lock()
 		s.inspect(ids, end, known)
-		names, numbers, fences, ended = append(names, at.topic), append(numbers, at.number), append(fences, s.fence), append(ended, known && s.next >= end)
-		nexts = append(nexts, s.next)
+		g.add(at, s.fence, s.next, known && s.next >= end)
 		if known {
 			c.metrics.lag.WithLabelValues(s.p.table.stream.Name).Set(float64(max(0, end-s.next)))
 		}
 		s.mu.Unlock()
 	}
 	return c.db.use(asked, func(conn *pgx.Conn) error {
-		ours, err := c.offsets.sign(asked, conn, now, names, numbers, fences, nexts, ended)
+		ours, err := c.offsets.sign(asked, conn, &g)
 		if err != nil {
 			return err
 		}
-		for i := range names {
-			at := spot{names[i], numbers[i]}
+		for i := range g.topics {
+			at := spot{g.topics[i], g.partitions[i]}
 			s := list[at]
 			stored, mine := ours[at]
 			s.mu.Lock()
 			switch {
-			case s.in == nil || s.fence != fences[i]: // another session by now
-			case !mine, stored < nexts[i]: // or a server that crashed has lost what it had said was committed: it is read again
+			case s.in == nil || s.fence != g.fences[i]: // another session by now
+			case !mine, stored < g.nexts[i]: // or a server that crashed has lost what it had said was committed: it is read again
 				s.in.finish(0, errFenced)
-			case ended[i]:
+			case g.ended[i]:
 				s.atEnd = now
 			}
 			s.mu.Unlock()

@@ -322,24 +322,21 @@ func (d *drain) work(ctx context.Context, part *draining) error {
 // show signs the ends that were reached (S8), makes sure that everything is on the server's disk, and commits the group's offsets for lag
 // displays.
 func (d *drain) show(ctx context.Context) {
-	var names []string
-	var numbers []int32
-	var fences, nexts []int64
-	var ended []bool
+	g := signing{at: d.at, wait: true}
 	shown := kadm.Offsets{}
 	for _, part := range d.parts {
-		names, numbers, fences = append(names, part.p.topic), append(numbers, part.p.number), append(fences, part.p.fence)
-		nexts, ended = append(nexts, part.p.next), append(ended, d.until.IsZero() && part.p.next >= part.to)
-		shown.AddOffset(part.p.topic, part.p.number, part.p.next, -1)
+		p := part.p
+		g.add(spot{p.topic, p.number}, p.fence, p.next, d.until.IsZero() && p.next >= part.to)
+		shown.AddOffset(p.topic, p.number, p.next, -1)
 	}
-	if len(names) == 0 {
+	if len(d.parts) == 0 {
 		return
 	}
 	err := d.signed(ctx, func(conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
 			return err
 		}
-		stored, err := d.offsets.sign(ctx, conn, d.at, names, numbers, fences, nexts, ended)
+		stored, err := d.offsets.sign(ctx, conn, &g)
 		for _, part := range d.parts {
 			if next, ours := stored[spot{part.p.topic, part.p.number}]; ours && next < part.p.next {
 				return ops.Fail(ops.ExitUnavailable, fmt.Errorf("the server has lost its last transactions of %s: drain again", part.p.topic))

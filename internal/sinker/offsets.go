@@ -173,15 +173,41 @@ WHERE "topic" = $1 AND "partition" = $2 AND "next" = $3 AND "fence" = $4`,
 	return nil
 }
 
-// sign gives a sign of life for partitions, which stand at next and may be at their ends (S8), and returns what is stored as applied of
-// those that are still ours: less than next where the server has lost its last transactions.
-//
-//nolint:revive // one array for each column of the statement
-func (o offsets) sign(ctx context.Context, conn *pgx.Conn, at time.Time, topics []string, partitions []int32, fences, nexts []int64, ends []bool) (map[spot]int64, error) {
-	rows, err := conn.Query(ctx, `UPDATE `+o.ident()+` AS o SET "updated_at" = $1, "at_end" = CASE WHEN p."ended" AND o."next" >= p."next" THEN $1 ELSE o."at_end" END
-FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bool[]) AS p ("topic", "partition", "fence", "next", "ended")
-WHERE o."topic" = p."topic" AND o."partition" = p."partition" AND o."fence" = p."fence" RETURNING o."topic", o."partition", o."next"`,
-		at, topics, partitions, fences, nexts, ends)
+// signing is a sign of life for partitions: a column of the statement each, by partition.
+type signing struct {
+	at         time.Time
+	topics     []string
+	partitions []int32
+	fences     []int64
+	nexts      []int64 // where the reader stands
+	ended      []bool  // whether that is the partition's end (S8)
+	wait       bool    // for who holds a row; otherwise that one is left out
+}
+
+func (g *signing) add(at spot, fence, next int64, ended bool) {
+	g.topics, g.partitions = append(g.topics, at.topic), append(g.partitions, at.number)
+	g.fences, g.nexts, g.ended = append(g.fences, fence), append(g.nexts, next), append(g.ended, ended)
+}
+
+// sign signs the partitions whose fence is still ours, and returns what is stored as applied of them: less than next where the server has
+// lost its last transactions. Who has a row locked is at work on its partition, perhaps for long (a rebuild): waiting for one would keep
+// those of all the others locked.
+func (o offsets) sign(ctx context.Context, conn *pgx.Conn, g *signing) (map[spot]int64, error) {
+	lock := "FOR UPDATE OF o SKIP LOCKED"
+	if g.wait {
+		lock = "FOR UPDATE OF o"
+	}
+	rows, err := conn.Query(ctx, `WITH p AS (
+  SELECT * FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bool[]) AS p ("topic", "partition", "fence", "next", "ended")
+), free AS (
+  SELECT o."topic", o."partition", o."next" >= p."next" AND p."ended" AS "ended" FROM `+o.ident()+` AS o JOIN p USING ("topic", "partition")
+  WHERE o."fence" = p."fence" `+lock+`
+), signed AS (
+  UPDATE `+o.ident()+` AS o SET "updated_at" = $1, "at_end" = CASE WHEN free."ended" THEN $1 ELSE o."at_end" END
+  FROM free WHERE o."topic" = free."topic" AND o."partition" = free."partition"
+)
+SELECT o."topic", o."partition", o."next" FROM `+o.ident()+` AS o JOIN p USING ("topic", "partition") WHERE o."fence" = p."fence"`,
+		g.at, g.topics, g.partitions, g.fences, g.nexts, g.ended)
 	if err != nil {
 		return nil, fmt.Errorf("signing offsets: %w", err)
 	}

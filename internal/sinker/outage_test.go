@@ -2,6 +2,7 @@ package sinker_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -254,4 +255,35 @@ func (w *world) reconnect() {
 			w.t.Fatal(err)
 		}
 	}
+}
+
+// hold runs a statement in a transaction that stays open until let, or the test, ends it.
+func (w *world) hold(text string) (let func()) {
+	w.t.Helper()
+	conn, err := pgx.Connect(context.Background(), w.url)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	let = func() { _ = conn.Close(context.Background()) }
+	w.t.Cleanup(let)
+	if _, err := conn.Exec(context.Background(), "BEGIN; "+text); err != nil {
+		w.t.Fatal(err)
+	}
+	return let
+}
+
+// TestSignBeside: who holds the row of one partition for long, as a rebuild does, keeps nobody from giving signs of life for the others, or\nfrom applying what comes for them (S1, S8).
+func TestSignBeside(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks", "clients")
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}}, version{stream: stream(t, "clients"), id: 1, row: row{}})
+	w.serve()
+	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+	w.eventually("SELECT count(*) = 1 FROM harvest.clients")
+	w.hold("SELECT FROM harvest._offsets WHERE topic = 'harvest.tasks' FOR UPDATE")
+	held := one[time.Time](w, "SELECT now()")
+	w.eventually("SELECT updated_at > $1 AND at_end > $1 FROM harvest._offsets WHERE topic = 'harvest.clients'", held)
+	w.publish(version{stream: stream(t, "clients"), id: 2, row: row{}})
+	w.eventually("SELECT count(*) = 2 FROM harvest.clients")
 }
