@@ -21,7 +21,7 @@ func (p *partition) claim(ctx context.Context) error {
 	if err := p.deps.hook("ks01"); err != nil {
 		return err
 	}
-	return p.db.use(ctx, func(conn *pgx.Conn) error {
+	return p.remember(ctx, p.db.use(ctx, func(conn *pgx.Conn) error {
 		stored, err := p.offsets.load(ctx, conn, p.topic, p.number)
 		if err != nil {
 			return err
@@ -42,7 +42,16 @@ func (p *partition) claim(ctx context.Context) error {
 		p.keeps = topic.tombstones
 		p.deleted, err = p.offsets.deletedSeqs(ctx, conn, p.table.stream.Name)
 		return err
-	})
+	}))
+}
+
+// remember keeps the loss of a log's end in the database, where err is one, until a rebuild has answered it: once the log has grown past
+// the stored offset nothing else would tell (S2).
+func (p *partition) remember(ctx context.Context, err error) error {
+	if !errors.Is(err, errCut) {
+		return err
+	}
+	return errors.Join(err, p.db.use(ctx, func(conn *pgx.Conn) error { return p.offsets.outdate(ctx, conn, p.topic, p.number) }))
 }
 
 // topicState is what the brokers say of a partition.
@@ -96,12 +105,14 @@ func (p *partition) fits(stored *offset, topic topicState) error {
 		return lost(stream, "what is applied of %s is in table %s, not in %s", p.topic, stored.relation, p.table.ident())
 	case stored.topicID == "":
 		return lost(stream, "table %s, or that of its items, was made anew and lacks what was applied before", p.table.ident())
+	case stored.topicID == cutTopic:
+		return lost(stream, "records of %s/%d that were applied, or to be, are gone from its log", p.topic, p.number)
 	case stored.topicID != topic.id:
 		return lost(stream, "topic %s has another id (%s) than the one that was read (%s): it was made anew", p.topic, topic.id, stored.topicID)
 	case stored.next < topic.start:
 		return lost(stream, "offset %d of %s/%d is gone, the log starts at %d", stored.next, p.topic, p.number, topic.start)
 	case stored.next > topic.end:
-		return lost(stream, "the log of %s/%d ends at %d, before the stored offset %d", p.topic, p.number, topic.end, stored.next)
+		return lostEnd(stream, "the log of %s/%d ends at %d, before the stored offset %d", p.topic, p.number, topic.end, stored.next)
 	}
 	return p.tooLate(stored.atEnd, stored.next, topic.stable, topic.tombstones)
 }

@@ -126,13 +126,14 @@ func (c *consumer) poll(ctx context.Context) error {
 		fetches := c.cl.PollRecords(polling, batchRows)
 		interrupted := polling.Err() != nil
 		c.cancelPoll()
+		met := c.fetchErrors(fetches)
 		now := time.Now()
 		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 			if in := c.intakes[spot{f.Topic, f.Partition}]; in != nil && len(f.Records) > 0 {
 				in.push(f.Records, f.LastStableOffset, now)
 			}
 		})
-		if c.fetchErrors(fetches) && !interrupted && fetches.NumRecords() == 0 {
+		if met && !interrupted && fetches.NumRecords() == 0 {
 			pauseFor(ctx, 100*time.Millisecond) // retriable errors come as fast as one asks
 		}
 	}
@@ -158,7 +159,8 @@ func (c *consumer) fetchErrors(fetches kgo.Fetches) bool {
 		t := c.byTopic(e.Topic)
 		switch {
 		case isLoss(e.Err):
-			in.finish(0, lost(t.stream.Name, "reading %s/%d: %v", e.Topic, e.Partition, e.Err))
+			in.finish(0, lostEnd(t.stream.Name, "reading %s/%d: %v", e.Topic, e.Partition, e.Err))
+		case isRemade(e.Err): // sign asks for the topic's id: it tells the two apart, and nothing of another topic comes meanwhile
 		case errors.Is(e.Err, kerr.TopicAuthorizationFailed), errors.Is(e.Err, kerr.SaslAuthenticationFailed):
 			in.finish(0, ops.Fail(ops.ExitPermission, fmt.Errorf("reading %s: %w; the user of KAFKA_SASL_USERNAME needs Read on it", e.Topic, e.Err)))
 		case kerr.IsRetriable(e.Err), kgo.IsRetryableBrokerErr(e.Err), errors.Is(e.Err, context.Canceled):
@@ -169,10 +171,15 @@ func (c *consumer) fetchErrors(fetches kgo.Fetches) bool {
 	return met
 }
 
-// isLoss reports whether a fetch's error says that records are gone, or that the topic is another one (S2).
+// isLoss reports whether a fetch's error says that records are gone (S2).
 func isLoss(err error) bool {
-	var loss *kgo.ErrDataLoss
-	return errors.As(err, &loss) || errors.Is(err, kerr.OffsetOutOfRange) || errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.InconsistentTopicID)
+	_, loss := errors.AsType[*kgo.ErrDataLoss](err)
+	return loss || errors.Is(err, kerr.OffsetOutOfRange)
+}
+
+// isRemade reports whether a fetch's error says that the topic is another one (S2), or that a broker has not heard of it yet.
+func isRemade(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.InconsistentTopicID)
 }
 
 // assign begins to serve a partition.

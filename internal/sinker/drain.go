@@ -249,7 +249,7 @@ func (d *drain) read(ctx context.Context) error {
 			if part.p.topic != topic {
 				return false
 			}
-			part.in.finish(0, lost(part.p.table.stream.Name, "%v", why))
+			part.in.finish(0, lossOf(part.p.table.stream.Name, why))
 			return true
 		})
 	}
@@ -290,12 +290,20 @@ func (d *drain) readTo(ctx context.Context, parts []*draining) error {
 	return err
 }
 
+// lossOf is the stop of a topic that a reader found to have lost something.
+func lossOf(stream string, why error) error {
+	if isRemade(why) {
+		return lost(stream, "%v", why)
+	}
+	return lostEnd(stream, "%v", why)
+}
+
 // lossIn is the topic that an error of reading says was lost, and why (S2).
 func lossIn(err error) (string, error) {
 	if short, ok := errors.AsType[*kafka.ShortLogError](err); ok {
 		return short.Topic, short
 	}
-	if read, ok := errors.AsType[*kafka.ReadError](err); ok && isLoss(read.Err) {
+	if read, ok := errors.AsType[*kafka.ReadError](err); ok && (isLoss(read.Err) || isRemade(read.Err)) {
 		return read.Topic, read
 	}
 	return "", nil

@@ -30,7 +30,15 @@ func (e *stopError) ExitCode() int { return e.Code }
 // lost is the stop of a topic whose records are not all there any more (S2, S8).
 func lost(stream, format string, args ...any) error {
 	return &stopError{Stream: stream, Code: ops.ExitData,
-		Err: fmt.Errorf("%s; run `sinker rebuild %s`", fmt.Sprintf(format, args...), stream)}
+		Err: fmt.Errorf("%w; run `sinker rebuild %s`", fmt.Errorf(format, args...), stream)}
+}
+
+// errCut marks the loss of records that a log will not show any more once it has grown again (S2).
+var errCut = errors.New("")
+
+// lostEnd is the stop of a topic whose log has lost its end.
+func lostEnd(stream, format string, args ...any) error {
+	return lost(stream, format+"%w", append(args, errCut)...)
 }
 
 // verdict is what to do about a failed transaction.

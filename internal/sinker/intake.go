@@ -80,7 +80,8 @@ func (q *intake) signal() {
 	}
 }
 
-// push adds fetched records, control records included. Those of a closed intake are dropped.
+// push adds fetched records, control records included. Those of an intake that is closed or has ended are dropped: what comes behind an
+// error may be of another log.
 func (q *intake) push(recs []*kgo.Record, stable int64, seen time.Time) {
 	n := 0
 	for _, r := range recs {
@@ -88,7 +89,7 @@ func (q *intake) push(recs []*kgo.Record, stable int64, seen time.Time) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
+	if q.closed || q.ended {
 		return
 	}
 	q.recs = append(q.recs, recs...)

@@ -121,6 +121,18 @@ VALUES ($1, $2, $3, $4, 1, $5, $5, '{}', $6) ON CONFLICT ("topic", "partition") 
 	return o.load(ctx, conn, topic, partition)
 }
 
+// cutTopic stands in place of a topic's id where its log was found to have lost records.
+const cutTopic = "cut"
+
+// outdate marks a partition's offset as one that counts for nothing: its log was cut.
+func (o offsets) outdate(ctx context.Context, conn *pgx.Conn, topic string, partition int32) error {
+	_, err := conn.Exec(ctx, `UPDATE `+o.ident()+` SET "topic_id" = $3 WHERE "topic" = $1 AND "partition" = $2`, topic, partition, cutTopic)
+	if err != nil {
+		return fmt.Errorf("remembering that %s/%d was cut: %w", topic, partition, err)
+	}
+	return nil
+}
+
 // deletedSeqs are, by account, the highest seq that _deleted has of a stream: above it nothing can have been deleted (S3).
 func (o offsets) deletedSeqs(ctx context.Context, conn *pgx.Conn, stream string) (map[int64]int64, error) {
 	rows, err := conn.Query(ctx, `SELECT "account_id", max("seq") FROM `+quote(o.namespace, tableDeleted)+` WHERE "stream" = $1 GROUP BY 1`, stream)

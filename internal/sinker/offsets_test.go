@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"harveststream/internal/ops"
@@ -407,5 +410,56 @@ func TestRebuildOfNothing(t *testing.T) {
 	}
 	if got := one[string](w, "SELECT (SELECT count(*) FROM harvest.tasks) || ' ' || (SELECT count(*) FROM harvest._dead_letters)"); got != "150 0" {
 		t.Errorf("rows and dead letters: %s", got)
+	}
+}
+
+// TestLossStays: a log that had lost its end is not taken for whole once it has grown past the stored offset (S2).
+func TestLossStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	tasks := stream(t, "tasks")
+	w.publish(version{stream: tasks, id: 1, row: row{}})
+	w.drain()
+	w.sql("UPDATE harvest._offsets SET next = 10")
+	if code, text := w.exitOf(w.cfg); code != ops.ExitData {
+		t.Fatalf("exit %d: %s", code, text)
+	}
+	for id := range int64(10) {
+		w.publish(version{stream: tasks, id: id + 1, row: row{"name": "again"}})
+	}
+	if code, text := w.exitOf(w.cfg); code != ops.ExitData || !strings.Contains(text, "sinker rebuild tasks") {
+		t.Errorf("exit %d: %s", code, text)
+	}
+}
+
+// TestDataLoss: records that the client reports as lost stop the topic at once, and for good: what it reads on from is not applied (S2).
+func TestDataLoss(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	tasks := stream(t, "tasks")
+	w.publish(version{stream: tasks, id: 1, row: row{}}, version{stream: tasks, id: 2, row: row{}})
+	w.serve()
+	w.eventually("SELECT count(*) = 2 FROM harvest.tasks")
+	w.bus.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(req kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // kfake's order
+		asked := req.(*kmsg.OffsetForLeaderEpochRequest)
+		resp := asked.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+		topic := kmsg.NewOffsetForLeaderEpochResponseTopic()
+		topic.Topic = asked.Topics[0].Topic
+		part := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+		part.LeaderEpoch, part.EndOffset = 0, 1
+		topic.Partitions = append(topic.Partitions, part)
+		resp.Topics = append(resp.Topics, topic)
+		return resp, nil, true
+	})
+	w.bus.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: w.kafka.Topic("tasks"), Err: kerr.FencedLeaderEpoch})
+	w.eventually("SELECT topic_id = 'cut' FROM harvest._offsets")
+	w.publish(version{stream: tasks, id: 3, row: row{}})
+	if code, text := w.exitOf(w.cfg); code != ops.ExitData || !strings.Contains(text, "sinker rebuild tasks") {
+		t.Errorf("exit %d: %s", code, text)
+	}
+	if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 2 {
+		t.Errorf("%d rows", n)
 	}
 }

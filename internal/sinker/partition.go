@@ -90,7 +90,7 @@ func (p *partition) work(ctx context.Context, in *intake, applied func()) error 
 		}
 		applied()
 	}
-	return ended
+	return p.remember(ctx, ended)
 }
 
 // release gives back the memory of records that are done with.

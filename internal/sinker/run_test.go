@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"harveststream/internal/kafka"
 	"harveststream/internal/ops"
@@ -378,4 +381,17 @@ func TestComingAndGoing(t *testing.T) {
 	if n := one[int64](w, "SELECT coalesce(sum(gaps), 0)::bigint FROM harvest._streams"); n != 0 {
 		t.Errorf("%d records are said to be missing", n)
 	}
+}
+
+// TestUnknownTopicIDPasses: a broker that has not heard yet of a topic's id is asked again: that alone is no other topic (S2).
+func TestUnknownTopicIDPasses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+	w.serve()
+	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+	w.bus.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: w.kafka.Topic("tasks"), Err: kerr.UnknownTopicID})
+	w.publish(version{stream: stream(t, "tasks"), id: 2, row: row{}})
+	w.eventually("SELECT count(*) = 2 FROM harvest.tasks")
 }
