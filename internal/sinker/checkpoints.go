@@ -124,33 +124,52 @@ func (c *checkpoints) covered(point *kafka.Checkpoint, applied map[spot]offset) 
 	return true
 }
 
-// followCheckpoints reads the checkpoint topic as it grows.
+// followCheckpoints reads the checkpoint topic as it grows; one that was made anew from its start, with another client: the one at work
+// would wait for the old one for ever.
 func (c *consumer) followCheckpoints(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := c.followTopic(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("cannot read the checkpoint topic, beginning again", "err", err)
+		}
+		pauseFor(ctx, time.Second)
+	}
+}
+
+func (c *consumer) followTopic(ctx context.Context) error {
 	points := newCheckpoints(c.sink)
 	cl, err := kgo.NewClient(append(slices.Clone(c.opts),
 		kgo.ConsumeTopics(c.cfg.Kafka.CheckpointTopic()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), // the end of the topic is one
+		kgo.KeepControlRecords(),       // the end of the topic is one
+		kgo.KeepRetryableFetchErrors(), // a topic made anew would otherwise be silence
 		kgo.FetchMaxBytes(1<<20),
 		kgo.MetadataMaxAge(10*time.Second),
 	)...)
 	if err != nil {
-		c.log.Warn("cannot read the checkpoint topic", "err", err)
-		return
+		return fmt.Errorf("making a Kafka client: %w", err)
 	}
 	defer cl.Close()
 	for ctx.Err() == nil {
 		wait, cancel := context.WithTimeout(ctx, 2*time.Second)
-		cl.PollFetches(wait).EachPartition(points.take)
+		fetches := cl.PollFetches(wait)
 		cancel()
-		if points.behind || len(points.last) == 0 {
+		for _, e := range fetches.Errors() {
+			if isRemade(e.Err) || isLoss(e.Err) {
+				return e.Err
+			}
+		}
+		fetches.EachPartition(points.take)
+		if points.behind {
 			continue
 		}
-		if err := c.db.use(ctx, func(conn *pgx.Conn) error { return points.apply(ctx, conn) }); err != nil && ctx.Err() == nil {
-			c.log.Debug("cannot say how complete the tables are", "err", err)
+		if len(points.last) > 0 {
+			if err := c.db.use(ctx, func(conn *pgx.Conn) error { return points.apply(ctx, conn) }); err != nil && ctx.Err() == nil {
+				c.log.Debug("cannot say how complete the tables are", "err", err)
+			}
 		}
 		pauseFor(ctx, time.Second)
 	}
+	return nil
 }
 
 // readCheckpoints reads the checkpoint topic as it is, and says how complete the tables are.

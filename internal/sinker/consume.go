@@ -103,22 +103,26 @@ func (c *consumer) obey() {
 	}
 }
 
-// pollable returns a context that the next command ends; nil when one waits already.
+// pollable returns a context that the next command, or some time, ends; nil when a command waits already.
 func (c *consumer) pollable(ctx context.Context) context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.commands) > 0 {
 		return nil
 	}
-	ctx, c.cancelPoll = context.WithCancel(ctx)
+	limit := time.Minute
+	if len(c.cl.PauseFetchPartitions(nil)) > 0 {
+		limit = time.Second // to let them go on once there is room
+	}
+	ctx, c.cancelPoll = context.WithTimeout(ctx, limit)
 	return ctx
 }
 
-// poll fetches until ctx ends. While what waits for the database is over the budget, nothing is fetched.
+// poll fetches until ctx ends. While what waits for the database is over the budget, nothing is fetched; when that lasts, only nothing of
+// those partitions that hold it: one whose table is locked does not keep the others waiting (S7).
 func (c *consumer) poll(ctx context.Context) error {
 	for ctx.Err() == nil {
 		c.obey()
-		c.budget.wait(ctx, c.wake)
 		polling := c.pollable(ctx)
 		if polling == nil {
 			continue
@@ -136,8 +140,27 @@ func (c *consumer) poll(ctx context.Context) error {
 		if met && !interrupted && fetches.NumRecords() == 0 {
 			pauseFor(ctx, 100*time.Millisecond) // retriable errors come as fast as one asks
 		}
+		c.balance(ctx)
 	}
 	return nil
+}
+
+// balance waits for room in the budget; when there is none for long it holds up the partitions that take it.
+func (c *consumer) balance(ctx context.Context) {
+	patient, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	c.budget.wait(patient, c.wake)
+	full, held := c.budget.full(), c.cl.PauseFetchPartitions(nil)
+	if !full && len(held) > 0 {
+		c.cl.ResumeFetchPartitions(held)
+	}
+	for at, in := range c.intakes {
+		if one := map[string][]int32{at.topic: {at.number}}; full && in.holds() {
+			c.cl.PauseFetchPartitions(one)
+		} else if full {
+			c.cl.ResumeFetchPartitions(one)
+		}
+	}
 }
 
 func pauseFor(ctx context.Context, d time.Duration) {

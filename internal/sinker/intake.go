@@ -13,6 +13,7 @@ const (
 	batchRows  = 25_000
 	batchBytes = 16 << 20
 	waitBytes  = 40 << 20
+	waitShare  = 1 << 20 // of these a partition may have, whatever the others hold
 )
 
 // budget bounds the bytes of records that were fetched and not yet applied.
@@ -129,6 +130,13 @@ type taken struct {
 	atEnd time.Time // when to was the partition's end; zero: it was not
 	bytes int
 	last  bool // the intake has ended with it
+}
+
+// holds reports whether more than its share waits.
+func (q *intake) holds() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes > waitShare
 }
 
 // take waits for records and returns as many as a batch may hold: one that stands alone at once, a backlog in full batches.

@@ -287,3 +287,23 @@ func TestSignBeside(t *testing.T) {
 	w.publish(version{stream: stream(t, "clients"), id: 2, row: row{}})
 	w.eventually("SELECT count(*) = 2 FROM harvest.clients")
 }
+
+// TestOneStreamWaits: more than may wait for a table that is locked does not keep the other streams waiting (S7).
+func TestOneStreamWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks", "clients")
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}}, version{stream: stream(t, "clients"), id: 1, row: row{}})
+	w.serve()
+	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+	w.eventually("SELECT count(*) = 1 FROM harvest.clients")
+	w.hold("LOCK TABLE harvest.tasks IN ACCESS EXCLUSIVE MODE")
+	long := strings.Repeat("x", 900<<10)
+	for id := range int64(60) {
+		w.publish(version{stream: stream(t, "tasks"), id: id + 1, row: row{"name": long}})
+	}
+	for id := range int64(5) {
+		w.publish(version{stream: stream(t, "clients"), id: id + 2, row: row{"name": "x"}})
+		w.eventually("SELECT count(*) = $1 FROM harvest.clients", id+2)
+	}
+}

@@ -395,3 +395,25 @@ func TestUnknownTopicIDPasses(t *testing.T) {
 	w.publish(version{stream: stream(t, "tasks"), id: 2, row: row{}})
 	w.eventually("SELECT count(*) = 2 FROM harvest.tasks")
 }
+
+// TestCheckpointTopicAnew: the service follows a checkpoint topic that was made anew (S9).
+func TestCheckpointTopicAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks", "_checkpoints")
+	cursor := time.Date(2026, 4, 5, 6, 7, 8, 0, time.UTC)
+	say := func(hours int) {
+		point := kafka.Checkpoint{Account: account, Stream: "tasks", Cursor: cursor.Add(time.Duration(hours) * time.Hour), Partitions: []kafka.PartitionState{{}}}
+		w.produce(kgo.TryCommit, &kgo.Record{Topic: w.kafka.CheckpointTopic(), Key: kafka.CheckpointKey(account, "tasks"), Value: point.Marshal()})
+	}
+	w.serve()
+	say(1)
+	w.eventually("SELECT complete_to = $1 FROM harvest._streams", cursor.Add(1*time.Hour))
+	if _, err := kadm.NewClient(w.cl).DeleteTopics(t.Context(), w.kafka.CheckpointTopic()); err != nil {
+		t.Fatal(err)
+	}
+	w.topics(1, "_checkpoints")
+	w.connect()
+	say(2)
+	w.eventually("SELECT complete_to = $1 FROM harvest._streams", cursor.Add(2*time.Hour))
+}
