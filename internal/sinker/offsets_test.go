@@ -463,3 +463,47 @@ func TestDataLoss(t *testing.T) {
 		t.Errorf("%d rows", n)
 	}
 }
+
+// TestRebuildBounded: a rebuild ends with the first hundred records that cannot be applied, not with all of them in memory (S5, S7).
+func TestRebuildBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "roles")
+	for range 3 {
+		recs := make([]*kgo.Record, 10_000)
+		for i := range recs {
+			recs[i] = w.record(&version{stream: stream(t, "roles"), id: int64(i + 1), row: row{}})
+			recs[i].Value[4] = 77
+		}
+		w.produce(kgo.TryCommit, recs...)
+	}
+	err := sinker.Rebuild(t.Context(), w.cfg, w.deps, []string{"roles"})
+	if ops.ExitCode(err) != ops.ExitData || !strings.Contains(err.Error(), "of the first 25000 records") {
+		t.Error(err)
+	}
+}
+
+// TestRebuildAtEnd: what comes while a rebuild waits for its turn is not counted as read (S8).
+func TestRebuildAtEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+	w.drain()
+	let := w.hold("SELECT FROM harvest._offsets FOR UPDATE")
+	done := make(chan error, 1)
+	go func() { done <- sinker.Rebuild(context.Background(), w.cfg, w.deps, []string{"tasks"}) }()
+	w.eventually("SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+	read := time.Now()
+	w.publish(version{stream: stream(t, "tasks"), id: 2, row: row{}})
+	let()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+	if at := one[time.Time](w, "SELECT at_end FROM harvest._offsets"); at.After(read) {
+		t.Errorf("at end at %v, though what came after %v is not applied", at, read)
+	}
+}

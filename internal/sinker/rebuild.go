@@ -112,13 +112,14 @@ type shadow struct {
 
 	id      string
 	anew    bool            // the live table was read from another topic: its ranks mean nothing
-	at      time.Time       // when the ends were asked for
+	at      time.Time       // before the ends were first asked for (S8)
 	next    map[int32]int64 // position read to, by partition
 	seqs    map[int32]seqs
 	deleted map[int64]int64 // by account: the highest seq of a delete so far
 	entries []entry
 	bytes   int
 	letters []deadLetter
+	known   int // dead letters of the topic that there were before
 	read    int
 }
 
@@ -167,7 +168,8 @@ func (sh *shadow) load(ctx context.Context) error {
 	for number, start := range starts[sh.topic] {
 		sh.next[number], sh.seqs[number] = start, seqs{}
 	}
-	return nil
+	sh.at = time.Now()
+	return sh.conn.QueryRow(ctx, `SELECT count(*) FROM `+quote(sh.cfg.Schema, tableDeadLetters)+` WHERE "topic" = $1`, sh.topic).Scan(&sh.known)
 }
 
 // readTo reads each partition on to a position.
@@ -203,7 +205,7 @@ func (sh *shadow) add(ctx context.Context, rec *kgo.Record) error {
 	}
 	if err != nil {
 		sh.letters = append(sh.letters, deadLetter{rec, err.Error()})
-		return nil //nolint:nilerr // set aside (S5)
+		return sh.tooMany()
 	}
 	sh.entries = append(sh.entries, e)
 	if sh.bytes += recordSize(rec); len(sh.entries) >= batchRows || sh.bytes >= batchBytes {
@@ -247,7 +249,16 @@ func (sh *shadow) flush(ctx context.Context) error {
 	}
 	sh.letters = append(sh.letters, part.letters...)
 	sh.entries, sh.bytes = sh.entries[:0], 0
-	return nil
+	return sh.tooMany()
+}
+
+// tooMany ends the reading of a topic whose records cannot be applied: they would all be kept in memory (S5, S7).
+func (sh *shadow) tooMany() error {
+	if len(sh.letters)-sh.known < deadMost {
+		return nil
+	}
+	return ops.Fail(ops.ExitData, fmt.Errorf("%d of the first %d records cannot be applied, the first at offset %d: %s; that is no accident, nothing was changed",
+		len(sh.letters), sh.read, sh.letters[0].rec.Offset, sh.letters[0].reason))
 }
 
 // nested runs f in a transaction, or inside the one that is open.
@@ -268,7 +279,6 @@ func (sh *shadow) nested(ctx context.Context, f func() error) error {
 
 // ends are the topic's ends now.
 func (sh *shadow) ends(ctx context.Context) (map[int32]int64, error) {
-	sh.at = time.Now()
 	ends, err := kafka.Ends(ctx, sh.admin, sh.topic)
 	return ends[sh.topic], err
 }

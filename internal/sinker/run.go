@@ -50,7 +50,7 @@ func (c *consumer) run(ctx context.Context) error {
 	}
 	g.Go(func() error { return c.poll(ctx) })
 	g.Go(func() error { c.watch(ctx); return nil })
-	g.Go(func() error { c.awaitTopics(ctx, group); return nil })
+	g.Go(func() error { return c.awaitTopics(ctx, group) })
 	g.Go(func() error { c.followCheckpoints(ctx); return nil })
 	g.Go(func() error { return c.groupErrors(ctx, group) })
 	g.Go(func() error { c.showOffsets(ctx, group); return nil })
@@ -153,13 +153,16 @@ func (c *consumer) partitionCount(ctx context.Context, topic string) int {
 	return len(ends[topic])
 }
 
-// awaitTopics tells the group of topics that come into being (design §7: the sinker waits for them).
-func (c *consumer) awaitTopics(ctx context.Context, member *kgo.Client) {
+// awaitTopics tells the group of topics that come into being (design §7: the sinker waits for them). Those it may not see never will.
+func (c *consumer) awaitTopics(ctx context.Context, member *kgo.Client) error {
 	seen := -1
 	for ctx.Err() == nil {
 		asked, cancel := context.WithTimeout(ctx, askTimeout)
 		ids, err := kafka.TopicIDs(asked, c.admin, c.topics()...)
 		cancel()
+		if kafka.Denied(err) {
+			return ops.Fail(ops.ExitPermission, fmt.Errorf("%w; the user of KAFKA_SASL_USERNAME needs Read and Describe on the topics", err))
+		}
 		if err == nil && len(ids) != seen {
 			if missing := len(c.tables) - len(ids); missing > 0 {
 				c.log.Info("waiting for topics that do not exist yet", "missing", missing)
@@ -168,10 +171,11 @@ func (c *consumer) awaitTopics(ctx context.Context, member *kgo.Client) {
 			member.ForceMetadataRefresh()
 		}
 		if seen == len(c.tables) {
-			return
+			return nil
 		}
 		pauseFor(ctx, time.Second)
 	}
+	return nil
 }
 
 // groupErrors drains what the member has to say. Without the right to the group there is no service.

@@ -417,3 +417,17 @@ func TestCheckpointTopicAnew(t *testing.T) {
 	say(2)
 	w.eventually("SELECT complete_to = $1 FROM harvest._streams", cursor.Add(2*time.Hour))
 }
+
+// TestTopicRefused: a topic that may not be seen is no topic to wait for (reliability K16).
+func TestTopicRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks", "clients")
+	w.bus.Fault(kfake.Fault{Topic: w.kafka.Topic("tasks"), Keys: []kmsg.Key{kmsg.Metadata, kmsg.Fetch, kmsg.ListOffsets}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	ctx, cancel := context.WithTimeout(t.Context(), 70*time.Second)
+	defer cancel()
+	err := sinker.Run(ctx, w.cfg, w.deps)
+	if ops.ExitCode(err) != ops.ExitPermission {
+		t.Errorf("%v", err)
+	}
+}
