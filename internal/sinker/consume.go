@@ -306,12 +306,13 @@ func (s *serving) note(err error) {
 	s.err = err
 }
 
-// stillOurs reports whether the fence is the one we raised: the offset was moved, but nobody else reads.
+// stillOurs reports whether nobody has raised the fence since we did: the offset was moved, or a server that crashed has lost it, with our
+// claim, too, but nobody else reads.
 func (c *consumer) stillOurs(ctx context.Context, s *serving) bool {
 	ours := false
 	_ = c.db.use(ctx, func(conn *pgx.Conn) error {
 		now, err := c.offsets.load(ctx, conn, s.p.topic, s.p.number)
-		ours = err == nil && now != nil && now.fence == s.p.fence
+		ours = err == nil && (now == nil || now.fence <= s.p.fence)
 		return err
 	})
 	return ours
@@ -345,9 +346,13 @@ func (c *consumer) awaitSilence(ctx context.Context, s *serving) {
 		pauseFor(ctx, signEvery/2)
 		_ = c.db.use(ctx, func(conn *pgx.Conn) error {
 			now, err := c.offsets.load(ctx, conn, s.p.topic, s.p.number)
-			if err != nil || now == nil {
+			switch {
+			case err != nil:
 				quiet = time.Now() // no news is no silence
 				return err
+			case now == nil: // nobody has it
+				quiet = time.Time{}
+				return nil
 			}
 			if now.fence != last.fence || !now.updatedAt.Equal(last.updatedAt) {
 				quiet = time.Now()

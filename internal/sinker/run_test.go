@@ -283,6 +283,21 @@ func TestLostWhileIdle(t *testing.T) {
 	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
 }
 
+// TestClaimLost: a server that crashed may have lost the claim of a partition, too: nobody else has it then (S1).
+func TestClaimLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+	w.serve()
+	for _, lose := range []string{"DELETE FROM harvest._offsets", "UPDATE harvest._offsets SET next = 0, seqs = '{}', fence = fence - 1"} {
+		w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+		w.eventually("SELECT next = 2 FROM harvest._offsets")
+		w.sql("BEGIN; DELETE FROM harvest.tasks; " + lose + "; COMMIT")
+	}
+	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+}
+
 // TestBacklog: more than may wait for the database passes through, and what waited is given back (S7).
 func TestBacklog(t *testing.T) {
 	t.Parallel()
