@@ -39,7 +39,7 @@ func (p *partition) claim(ctx context.Context) error {
 			return err
 		}
 		p.topicID, p.next, p.fence, p.atEnd, p.seqs = own.topicID, own.next, own.fence, own.atEnd, own.seqs
-		p.keeps = topic.tombstones
+		p.keeps, p.history = topic.tombstones, topic.history
 		p.deleted, err = p.offsets.deletedSeqs(ctx, conn, p.table.stream.Name)
 		return err
 	}))
@@ -58,7 +58,8 @@ func (p *partition) remember(ctx context.Context, err error) error {
 type topicState struct {
 	id                 string
 	start, stable, end int64         // log start, last stable offset, high watermark
-	tombstones         time.Duration // how long the topic keeps them, less a tenth; 0: for ever
+	history            kafka.History // how long the topic keeps every version
+	tombstones         time.Duration // and deletes, less a tenth; 0: for ever
 }
 
 var errNoTopic = errors.New("the topic does not exist")
@@ -91,7 +92,7 @@ func (p *partition) look(ctx context.Context) (topicState, error) {
 		return s, fmt.Errorf("listing the end of %s/%d: no answer", p.topic, p.number)
 	}
 	s.stable = stable
-	s.tombstones = p.tombstones(ctx)
+	s.history, s.tombstones = p.retention(ctx)
 	return s, nil
 }
 
@@ -126,19 +127,23 @@ func (p *partition) tooLate(atEnd time.Time, next, stable int64, tombstones time
 	return nil
 }
 
-// tombstones is how long the topic keeps a delete at least, less a tenth (S8); 0: for ever. Where the brokers do not say,
-// KAFKA_HISTORY and the design's seven days stand in.
-func (p *partition) tombstones(ctx context.Context) time.Duration {
+// retention is how long the topic keeps every version (S9), and a delete at least, less a tenth (S8; 0: for ever). Where the brokers do
+// not say, KAFKA_HISTORY and the design's seven days stand in.
+func (p *partition) retention(ctx context.Context) (kafka.History, time.Duration) {
 	lag, keep := p.cfg.Kafka.History.Millis(), int64(7*24*time.Hour/time.Millisecond)
 	if settings, err := kafka.TopicSettings(ctx, p.admin, p.topic); err == nil {
 		lag = number(settings[p.topic]["min.compaction.lag.ms"], lag)
 		keep = number(settings[p.topic]["delete.retention.ms"], keep)
 	}
-	total := lag + keep
-	if total < 0 || total > int64(200*365*24*time.Hour/time.Millisecond) {
-		return 0
+	const long = int64(200 * 365 * 24 * time.Hour / time.Millisecond)
+	history, tombstones := kafka.All, time.Duration(0)
+	if lag < long {
+		history = kafka.History(lag) * kafka.History(time.Millisecond)
 	}
-	return time.Duration(total) * time.Millisecond / 10 * 9
+	if total := lag + keep; total >= 0 && total <= long {
+		tombstones = time.Duration(total) * time.Millisecond / 10 * 9
+	}
+	return history, tombstones
 }
 
 func number(text string, otherwise int64) int64 {

@@ -196,6 +196,9 @@ func Model(states map[int64]State, batch []Op, soft bool) {
 	}
 }
 
+// Dial connects to a server.
+var Dial = dial
+
 // Start tries to start by try, as long as its patience lasts.
 func Start(ctx context.Context, try func(ctx context.Context) error) error {
 	return (&sink{log: slog.New(slog.DiscardHandler)}).start(ctx, try)

@@ -507,3 +507,18 @@ func TestRebuildAtEnd(t *testing.T) {
 		t.Errorf("at end at %v, though what came after %v is not applied", at, read)
 	}
 }
+
+// TestGapsOfTheTopic: what compaction may have taken by the topic's own setting is not missing, whatever KAFKA_HISTORY says by now (S9).
+func TestGapsOfTheTopic(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "KAFKA_HISTORY=0")
+	w.topics(1, "tasks") // made when KAFKA_HISTORY was 0
+	tasks := stream(t, "tasks")
+	w.publish(version{stream: tasks, id: 1, row: row{}}, version{stream: tasks, id: 2, seq: 4, row: row{}})
+	if err := sinker.Drain(t.Context(), w.config("KAFKA_HISTORY=720h"), w.deps, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := one[int](w, "SELECT coalesce(sum(gaps), 0)::int FROM harvest._streams"); n != 0 {
+		t.Errorf("%d records are said to be missing, which compaction may have taken", n)
+	}
+}

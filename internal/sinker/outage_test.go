@@ -307,3 +307,62 @@ func TestOneStreamWaits(t *testing.T) {
 		w.eventually("SELECT count(*) = $1 FROM harvest.clients", id+2)
 	}
 }
+
+// TestOtherEncoding: in a database that is not in UTF-8 texts are what they were, or are set aside.
+func TestOtherEncoding(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	database := one[string](w, "SELECT current_database()")
+	if !strings.Contains(w.url, "/"+database+"?") {
+		t.Skip("DATABASE_URL names its database elsewhere")
+	}
+	latin := database + "_latin"
+	w.sql("CREATE DATABASE " + latin + " ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+	t.Cleanup(func() { w.sql("DROP DATABASE " + latin + " WITH (FORCE)") })
+	w.topics(1, "tasks")
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{"name": "é"}}, version{stream: stream(t, "tasks"), id: 2, row: row{"name": "€"}})
+	url := strings.Replace(w.url, "/"+database+"?", "/"+latin+"?", 1)
+	if err := sinker.Drain(t.Context(), w.config("DATABASE_URL="+url), w.deps, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	var got string
+	if err := conn.QueryRow(t.Context(), "SELECT encode(convert_to(name, 'UTF8'), 'hex') || ' ' || (SELECT count(*) FROM harvest._dead_letters) FROM harvest.tasks").Scan(&got); err != nil || got != "c3a9 1" {
+		t.Errorf("%v: %s", err, got)
+	}
+}
+
+// TestStatementTimeout: a limit that the database has for its other users does not keep a transaction from ever ending.
+func TestStatementTimeout(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.drain()
+	w.sql(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = ''50ms''', current_database()); END $$;
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END $$;
+CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON harvest.tasks FOR EACH ROW EXECUTE FUNCTION slow()`)
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+	w.drain()
+}
+
+// TestOptionsWin: what DATABASE_URL sets wins, however it says so.
+func TestOptionsWin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.drain()
+	w.sql(`CREATE TABLE seen AS SELECT ''::text AS how; CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE public.seen SET how = current_setting('synchronous_commit'); RETURN NEW; END $$;
+CREATE TRIGGER see BEFORE INSERT ON harvest.tasks FOR EACH ROW EXECUTE FUNCTION see()`)
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+	cfg := w.config("DATABASE_URL=" + w.url + "&options=-c%20synchronous_commit%3Dremote_write")
+	if err := sinker.Drain(t.Context(), cfg, w.deps, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := one[string](w, "SELECT how FROM seen"); got != "remote_write" {
+		t.Error(got)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"harveststream/internal/kafka"
 	"harveststream/internal/ops"
 )
 
@@ -29,7 +30,8 @@ type partition struct {
 	atEnd   time.Time
 	seqs    seqs
 	deleted map[int64]int64 // by account: the highest seq that _deleted has
-	keeps   time.Duration   // how long the topic keeps tombstones (S8)
+	keeps   time.Duration   // how long the topic keeps tombstones (S8),
+	history kafka.History   // and every version (S9)
 }
 
 // portion is what one transaction applies: the records [from, to) of a partition.
@@ -271,7 +273,7 @@ func divideSeen(seen []entry, middle int64) (before, after []entry) {
 // try runs one transaction: offset first (S1), then rows, dead letters, and what is missing.
 func (p *partition) try(ctx context.Context, part portion, staged bool) error {
 	began := time.Now()
-	marks, gaps := p.seqs.after(part.seen, p.cfg.Kafka.History, began)
+	marks, gaps := p.seqs.after(part.seen, p.history, began)
 	part.fold(p.table.soft)
 	b := &batch{changes: part.changes, applied: p.seqs.highest(), deleted: p.deleted, staged: staged, now: began}
 	if len(part.letters) > 0 {

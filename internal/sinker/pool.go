@@ -29,6 +29,20 @@ type pool struct {
 	idle []*pgx.Conn // made and not used: the last one is used next, for what it has cached of tables and statements
 }
 
+// silentAfter is how long a server's machine may be silent: one that vanished in the middle of a transaction, as at a fail-over, does not
+// say so.
+const silentAfter = 30 * time.Second
+
+// dial connects to a server.
+func dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Control: limitSilence, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: silentAfter / 2, Interval: silentAfter / 6, Count: 3}}
+	conn, err := d.DialContext(ctx, network, addr)
+	if local, ok := conn.(*net.UnixConn); ok { // unlike TCP's, its buffer does not grow: the server would wait for each row
+		_ = local.SetWriteBuffer(sendBuffer)
+	}
+	return conn, err
+}
+
 // sendBuffer is how far a COPY over a Unix socket may be ahead of the server; the kernel may grant less.
 const sendBuffer = 1 << 20
 
@@ -39,6 +53,8 @@ var settings = map[string]string{
 	"default_transaction_isolation":       "read committed",
 	"synchronous_commit":                  "off", // rows and offsets are lost together, and Kafka has the records
 	"lock_timeout":                        "15s",
+	"statement_timeout":                   "0", // a batch, a widening or a rebuild takes what it takes: one that never ends in time would be tried for ever
+	"transaction_timeout":                 "0", // PostgreSQL 17
 	"idle_in_transaction_session_timeout": "120s",
 	"temp_buffers":                        "32MB",
 	"jit":                                 "off", // asked for 25,000 keys, the server would rather compile than answer
@@ -55,30 +71,24 @@ func newPool(dsn ops.Secret, size int) (*pool, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "harvest-sinker"
 	}
+	config.RuntimeParams["client_encoding"] = "UTF8" // what COPY sends, whatever the database is in
 	var set []string
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		if config.RuntimeParams[name] == "" {
+		if config.RuntimeParams[name] == "" && !strings.Contains(config.RuntimeParams["options"], name+"=") {
 			set = append(set, fmt.Sprintf("(%s, %s)", literal(name), literal(settings[name])))
 		}
 	}
 	p := &pool{config: config, free: make(chan struct{}, size)}
 	config.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		// Nothing is set in a session that a pooler may give to others. One that had temporary tables keeps their buffers.
-		_, err := conn.Exec(ctx, fmt.Sprintf("SELECT set_config(name, value, false) FROM (VALUES %s) AS s (name, value) WHERE (%t OR pg_backend_pid() = %d) AND (name <> 'temp_buffers' OR pg_my_temp_schema() = 0)",
+		_, err := conn.Exec(ctx, fmt.Sprintf("SELECT set_config(name, value, false) FROM (VALUES %s) AS s (name, value) WHERE (%t OR pg_backend_pid() = %d) AND (name <> 'temp_buffers' OR pg_my_temp_schema() = 0) AND current_setting(name, true) IS NOT NULL",
 			strings.Join(set, ", "), p.leased.Load(), conn.PID())).ReadAll()
 		return err
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second
 	}
-	dial := config.DialFunc
-	config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
-		if local, ok := conn.(*net.UnixConn); ok { // unlike TCP's, its buffer does not grow: the server would wait for each row
-			_ = local.SetWriteBuffer(sendBuffer)
-		}
-		return conn, err
-	}
+	config.DialFunc = dial
 	for range size {
 		p.free <- struct{}{}
 	}

@@ -141,11 +141,11 @@ func TestDatabaseAway(t *testing.T) {
 			w.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 		}
 		if id == 17 {
-			w.sql("ALTER ROLE CURRENT_USER SET default_transaction_read_only = on")
+			w.sql(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`)
 			w.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 		}
 		if id == 23 {
-			w.sql("ALTER ROLE CURRENT_USER RESET default_transaction_read_only")
+			w.sql(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`)
 		}
 	}
 	w.eventually("SELECT count(*) = 30 FROM harvest.tasks")

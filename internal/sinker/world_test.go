@@ -131,7 +131,8 @@ func (l testLog) Write(b []byte) (int, error) {
 func (w *world) topics(partitions int32, streams ...string) {
 	w.t.Helper()
 	for _, s := range streams {
-		resp, err := kadm.NewClient(w.cl).CreateTopic(w.t.Context(), partitions, 1, map[string]*string{"cleanup.policy": new("compact")}, w.kafka.Topic(s))
+		resp, err := kadm.NewClient(w.cl).CreateTopic(w.t.Context(), partitions, 1, map[string]*string{"cleanup.policy": new("compact"),
+			"min.compaction.lag.ms": new(fmt.Sprint(w.kafka.History.Millis()))}, w.kafka.Topic(s))
 		if err = cmp.Or(err, resp.Err); err != nil {
 			w.t.Fatal(err)
 		}
