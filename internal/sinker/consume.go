@@ -27,6 +27,7 @@ type consumer struct {
 	budget *budget
 	cl     *kgo.Client   // fetches; only the goroutine of poll adds and removes partitions
 	wake   chan struct{} // has an element when commands wait
+	doubt  chan struct{} // has an element when a topic may be another one
 	fatal  chan error
 
 	mu         sync.Mutex
@@ -52,7 +53,7 @@ type serving struct {
 }
 
 func newConsumer(s *sink) (*consumer, error) {
-	c := &consumer{sink: s, budget: newBudget(), wake: make(chan struct{}, 1), fatal: make(chan error, 1),
+	c := &consumer{sink: s, budget: newBudget(), wake: make(chan struct{}, 1), doubt: make(chan struct{}, 1), fatal: make(chan error, 1),
 		serving: map[spot]*serving{}, intakes: map[spot]*intake{}}
 	var err error
 	c.cl, err = kgo.NewClient(append(slices.Clone(s.opts), fetchOptions()...)...)
@@ -181,7 +182,11 @@ func (c *consumer) fetchErrors(fetches kgo.Fetches) bool {
 		switch {
 		case isLoss(e.Err):
 			in.finish(0, lostEnd(t.stream.Name, "reading %s/%d: %v", e.Topic, e.Partition, e.Err))
-		case isRemade(e.Err): // sign asks for the topic's id: it tells the two apart, and nothing of another topic comes meanwhile
+		case isRemade(e.Err): // the topic's id tells the two apart; nothing of another topic comes meanwhile
+			select {
+			case c.doubt <- struct{}{}:
+			default:
+			}
 		case errors.Is(e.Err, kerr.TopicAuthorizationFailed), errors.Is(e.Err, kerr.SaslAuthenticationFailed):
 			in.finish(0, ops.Fail(ops.ExitPermission, fmt.Errorf("reading %s: %w; the user of KAFKA_SASL_USERNAME needs Read on it", e.Topic, e.Err)))
 		case kerr.IsRetriable(e.Err), kgo.IsRetryableBrokerErr(e.Err), errors.Is(e.Err, context.Canceled):

@@ -23,17 +23,17 @@ type deadLetter struct {
 
 // setAside writes dead letters, inside the transaction that passes over their records. One that is there already (a replay) is not
 // written again; another record in its place (of a topic made anew) is. It returns how many were new.
-func setAside(ctx context.Context, conn *pgx.Conn, namespace string, letters []deadLetter, now time.Time) (written int, err error) {
+func setAside(ctx context.Context, conn *pgx.Conn, namespace, topicID string, letters []deadLetter, now time.Time) (written int, err error) {
 	for _, d := range letters {
 		var id *int
 		if n, _, err := schema.SplitHeader(d.rec.Value); err == nil {
 			id = &n
 		}
 		table := quote(namespace, tableDeadLetters)
-		tag, err := conn.Exec(ctx, `INSERT INTO `+table+` ("topic", "partition", "offset", "schema_id", "key", "value", "reason", "at", "headers")
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE NOT EXISTS (SELECT FROM `+table+` WHERE "topic" = $1 AND "partition" = $2 AND "offset" = $3
+		tag, err := conn.Exec(ctx, `INSERT INTO `+table+` ("topic", "partition", "offset", "schema_id", "key", "value", "reason", "at", "headers", "topic_id")
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 WHERE NOT EXISTS (SELECT FROM `+table+` WHERE "topic" = $1 AND "partition" = $2 AND "offset" = $3
   AND "key" IS NOT DISTINCT FROM $5 AND "value" IS NOT DISTINCT FROM $6)`,
-			d.rec.Topic, d.rec.Partition, d.rec.Offset, id, d.rec.Key, d.rec.Value, printable(d.reason), now, headersOf(d.rec))
+			d.rec.Topic, d.rec.Partition, d.rec.Offset, id, d.rec.Key, d.rec.Value, printable(d.reason), now, headersOf(d.rec), topicID)
 		if err != nil {
 			return written, fmt.Errorf("setting aside offset %d of %s/%d: %w", d.rec.Offset, d.rec.Topic, d.rec.Partition, err)
 		}

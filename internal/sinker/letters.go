@@ -27,7 +27,8 @@ type storedLetter struct {
 	key, value []byte
 	reason     string
 	at         time.Time
-	headers    map[string]string // read by replay alone: the other commands do with a table that has no such column yet
+	headers    map[string]string // this and the next are read by replay alone: the other commands do with a table that has no such columns yet
+	topicID    string
 }
 
 const letterColumns = `"id", "topic", "partition", "offset", "schema_id", "key", "value", "reason", "at"`
@@ -119,12 +120,12 @@ func ReplayDeadLetters(ctx context.Context, cfg Config, deps Deps, id int64) err
 	defer s.close()
 	var letters []storedLetter
 	err = s.db.use(ctx, func(conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT `+letterColumns+`, "headers" FROM `+quote(cfg.Schema, tableDeadLetters)+` WHERE $1 = 0 OR "id" = $1 ORDER BY "id"`, id)
+		rows, err := conn.Query(ctx, `SELECT `+letterColumns+`, "headers", coalesce("topic_id", '') FROM `+quote(cfg.Schema, tableDeadLetters)+` WHERE $1 = 0 OR "id" = $1 ORDER BY "id"`, id)
 		if err != nil {
 			return err
 		}
 		letters, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l storedLetter, err error) {
-			return l, row.Scan(append(l.fields(), &l.headers)...)
+			return l, row.Scan(append(l.fields(), &l.headers, &l.topicID)...)
 		})
 		return err
 	})
@@ -174,8 +175,8 @@ func (s *sink) replay(ctx context.Context, l *storedLetter) error {
 	}
 	p := s.partition(t, l.partition, 2)
 	return s.db.transact(ctx, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, `SELECT FROM `+s.offsets.ident()+` WHERE "topic" = $1 AND "partition" = $2 FOR UPDATE`, l.topic, l.partition); err != nil {
-			return fmt.Errorf("waiting for %s/%d: %w", l.topic, l.partition, err)
+		if err := s.present(ctx, conn, l); err != nil {
+			return err
 		}
 		b := &batch{changes: fold(nil, []entry{e}, t.soft), deleted: map[int64]int64{e.account: e.seq}, staged: true, now: time.Now()}
 		if err := p.writer.apply(ctx, conn, b); err != nil {
@@ -184,6 +185,22 @@ func (s *sink) replay(ctx context.Context, l *storedLetter) error {
 		_, err := conn.Exec(ctx, `DELETE FROM `+quote(s.cfg.Schema, tableDeadLetters)+` WHERE "id" = $1`, l.id)
 		return err
 	})
+}
+
+// present waits until nobody else writes rows of the letter's partition, and looks whether what is applied of it is still of the letter's
+// topic: in one that was made anew the rank means nothing.
+func (s *sink) present(ctx context.Context, conn *pgx.Conn, l *storedLetter) error {
+	var topicID string
+	err := conn.QueryRow(ctx, `SELECT "topic_id" FROM `+s.offsets.ident()+` WHERE "topic" = $1 AND "partition" = $2 FOR UPDATE`, l.topic, l.partition).Scan(&topicID)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("waiting for %s/%d: %w", l.topic, l.partition, err)
+	case l.topicID != "" && l.topicID != topicID:
+		return fmt.Errorf("it was set aside from topic %s with the id %s, and what is applied is of another: what that one has of the object stands", l.topic, l.topicID)
+	}
+	return nil
 }
 
 // entry is the record as it was read from its topic. The rank of a value stands in it, too, and is taken from there.

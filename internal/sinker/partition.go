@@ -310,7 +310,7 @@ func (p *partition) write(ctx context.Context, conn *pgx.Conn, part portion, b *
 	if err := p.writer.apply(ctx, conn, b); err != nil {
 		return err
 	}
-	if _, err := setAside(ctx, conn, p.cfg.Schema, part.letters, b.now); err != nil {
+	if _, err := setAside(ctx, conn, p.cfg.Schema, p.topicID, part.letters, b.now); err != nil {
 		return err
 	}
 	if len(part.letters) > 0 {

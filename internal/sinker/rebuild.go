@@ -347,7 +347,7 @@ func (sh *shadow) rebuild(ctx context.Context) (difference, error) {
 				*step.count(&found) += tag.RowsAffected()
 			}
 		}
-		fresh, err := setAside(ctx, conn, sh.cfg.Schema, sh.letters, time.Now())
+		fresh, err := setAside(ctx, conn, sh.cfg.Schema, sh.id, sh.letters, time.Now())
 		if err != nil {
 			return err
 		}

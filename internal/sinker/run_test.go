@@ -101,6 +101,28 @@ func TestBeside(t *testing.T) {
 	w.eventually("SELECT count(*) = 5 FROM harvest.tasks")
 }
 
+// TestFenceAlone: who raises the fence and applies nothing has the partition all the same (S1).
+func TestFenceAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+	deps := w.deps
+	claimed := false
+	deps.Hook = func(at string) error {
+		if at == "ks02" && !claimed {
+			claimed = w.killed("ks02", 0) // another one claims, and dies before it applies anything
+		}
+		return nil
+	}
+	if err := sinker.Drain(t.Context(), w.cfg, deps, time.Time{}); ops.ExitCode(err) != ops.ExitInternal || !claimed {
+		t.Errorf("fenced: %v", err)
+	}
+	if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 0 {
+		t.Errorf("%d rows were written from behind the fence", n)
+	}
+}
+
 // TestTwoServices share the partitions of a topic; when one ends the other has them all.
 func TestTwoServices(t *testing.T) {
 	t.Parallel()

@@ -295,6 +295,7 @@ func housekeeping(namespace string) []*relation {
 			{name: "key", typ: "bytea", doc: "Key as it stands on the topic."}, {name: "value", typ: "bytea", doc: "Value as it stands on the topic."},
 			text("reason", "Why it could not be applied."), moment("at", "When it was set aside."),
 			{name: "headers", typ: "jsonb", doc: "The record's headers, as text; a delete's number is in one of them. Null where an earlier version set it aside."},
+			{name: "topic_id", typ: "text", doc: "Kafka's id of the topic. Null where an earlier version set it aside."},
 		}},
 		{name: tableTarget, doc: "This schema's own id, part of the name of its consumer group.", key: []string{"one"}, columns: []column{
 			{name: "one", typ: "boolean", notNull: true, doc: "True: there is one row."}, text("id", "Id."),

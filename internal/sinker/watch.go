@@ -15,13 +15,16 @@ import (
 // S8).
 func (c *consumer) watch(ctx context.Context) {
 	for ctx.Err() == nil {
-		pauseFor(ctx, signEvery)
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return
+		case <-c.doubt:
+		case <-time.After(signEvery):
 		}
 		if err := c.sign(ctx); err != nil && ctx.Err() == nil {
 			c.log.Debug("cannot give a sign of life", "err", err)
 		}
+		pauseFor(ctx, signEvery/20)
 	}
 }
 

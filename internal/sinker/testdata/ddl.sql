@@ -68,6 +68,7 @@ CREATE TABLE IF NOT EXISTS "harvest"."_dead_letters" (
   "reason" text NOT NULL,
   "at" timestamptz NOT NULL,
   "headers" jsonb,
+  "topic_id" text,
   PRIMARY KEY ("id")
 );
 COMMENT ON TABLE "harvest"."_dead_letters" IS 'Records that could not be applied.';
@@ -81,6 +82,7 @@ COMMENT ON COLUMN "harvest"."_dead_letters"."value" IS 'Value as it stands on th
 COMMENT ON COLUMN "harvest"."_dead_letters"."reason" IS 'Why it could not be applied.';
 COMMENT ON COLUMN "harvest"."_dead_letters"."at" IS 'When it was set aside.';
 COMMENT ON COLUMN "harvest"."_dead_letters"."headers" IS 'The record''s headers, as text; a delete''s number is in one of them. Null where an earlier version set it aside.';
+COMMENT ON COLUMN "harvest"."_dead_letters"."topic_id" IS 'Kafka''s id of the topic. Null where an earlier version set it aside.';
 CREATE TABLE IF NOT EXISTS "harvest"."_target" (
   "one" boolean NOT NULL,
   "id" text NOT NULL,
