@@ -201,6 +201,18 @@ func TestStops(t *testing.T) {
 	}
 }
 
+// TestOutOfRange: an offset that the log does not have any more under way is no reason to begin elsewhere (S2).
+func TestOutOfRange(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+	w.serve()
+	w.eventually("SELECT count(*) = 1 FROM harvest.tasks")
+	w.bus.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: w.kafka.Topic("tasks"), Err: kerr.OffsetOutOfRange})
+	w.eventually("SELECT topic_id = 'cut' FROM harvest._offsets")
+}
+
 // TestIdleIsNotLate: who stands at the end may stand there for ever (S8).
 func TestIdleIsNotLate(t *testing.T) {
 	t.Parallel()

@@ -101,25 +101,31 @@ func TestBeside(t *testing.T) {
 	w.eventually("SELECT count(*) = 5 FROM harvest.tasks")
 }
 
-// TestFenceAlone: who raises the fence and applies nothing has the partition all the same (S1).
+// TestFenceAlone: who raises the fence and applies nothing has the partition all the same; and an offset that was moved elsewhere is not
+// taken for a commit whose answer was lost (S1).
 func TestFenceAlone(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.topics(1, "tasks")
-	w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
-	deps := w.deps
-	claimed := false
-	deps.Hook = func(at string) error {
-		if at == "ks02" && !claimed {
-			claimed = w.killed("ks02", 0) // another one claims, and dies before it applies anything
+	for name, between := range map[string]func(w *world){
+		"claimed by another": func(w *world) { w.killed("ks02", 0) }, // which dies before it applies anything
+		"moved":              func(w *world) { w.sql("UPDATE harvest._offsets SET next = 1") },
+	} {
+		w := newWorld(t)
+		w.topics(1, "tasks")
+		w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}}, version{stream: stream(t, "tasks"), id: 2, row: row{}})
+		deps, once := w.deps, false
+		deps.Hook = func(at string) error {
+			if at == "ks02" && !once {
+				once = true
+				between(w)
+			}
+			return nil
 		}
-		return nil
-	}
-	if err := sinker.Drain(t.Context(), w.cfg, deps, time.Time{}); ops.ExitCode(err) != ops.ExitInternal || !claimed {
-		t.Errorf("fenced: %v", err)
-	}
-	if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 0 {
-		t.Errorf("%d rows were written from behind the fence", n)
+		if err := sinker.Drain(t.Context(), w.cfg, deps, time.Time{}); ops.ExitCode(err) != ops.ExitInternal {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 0 {
+			t.Errorf("%s: %d rows were written from behind the fence", name, n)
+		}
 	}
 }
 
