@@ -102,24 +102,30 @@ func EnsureTopics(ctx context.Context, cl *kgo.Client, c Config, streams []strin
 	if err != nil {
 		return warnings, err
 	}
+	return warnings, forgetful(settings, topics)
+}
+
+// forgetful names the topics whose cleanup.policy is not exactly compact.
+func forgetful(settings map[string]map[string]string, topics []string) error {
 	var errs []error
 	for _, t := range topics {
 		if policy := settings[t]["cleanup.policy"]; policy != "compact" {
 			errs = append(errs, &PolicyError{t, policy})
 		}
 	}
-	return warnings, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
-// CheckTopics compares what there is with what EnsureTopics would make and says each difference in a sentence. It
-// changes nothing.
+// CheckTopics compares what there is with what EnsureTopics would make and says each difference in a sentence; what
+// EnsureTopics refuses is its error, beside them. It changes nothing.
 func CheckTopics(ctx context.Context, cl *kgo.Client, c Config, streams []string) ([]string, error) {
 	plans := c.plans(streams)
 	ids, err := TopicIDs(ctx, cl, slices.Concat(plans[0].topics, plans[1].topics)...)
 	if err != nil {
 		return nil, err
 	}
-	settings, err := TopicSettings(ctx, cl, slices.Sorted(maps.Keys(ids))...)
+	there := slices.Sorted(maps.Keys(ids))
+	settings, err := TopicSettings(ctx, cl, there...)
 	if err != nil {
 		return nil, err
 	}
@@ -130,14 +136,14 @@ func CheckTopics(ctx context.Context, cl *kgo.Client, c Config, streams []string
 				differ = append(differ, fmt.Sprintf("topic %s does not exist yet", t))
 				continue
 			}
-			for _, s := range p.settings {
+			for _, s := range p.settings[1:] { // the first is its cleanup.policy
 				if have := settings[t][s.name]; have != s.value {
 					differ = append(differ, fmt.Sprintf("topic %s: %s is %q, a new topic would have %q", t, s.name, have, s.value))
 				}
 			}
 		}
 	}
-	return differ, nil
+	return differ, forgetful(settings, there)
 }
 
 // create makes the topics. A dry run finds out what the broker refuses and how many replicas it gives.

@@ -178,14 +178,19 @@ func (p *Producer) checkKafka(ctx context.Context, l *checklist) {
 		names = append(names, s.Name)
 	}
 	differences, err := kafka.CheckTopics(ctx, cl, p.cfg.Kafka, names)
-	if err != nil {
+	refused := errors.As(err, new(*kafka.PolicyError))
+	if err != nil && !refused {
 		l.wrong("topics", denied(err), "the producer needs Read, Write, Describe, DescribeConfigs on "+p.cfg.Kafka.TopicPrefix+"* and, to make topics, Create")
 		return
 	}
 	for _, d := range differences {
 		l.note("topics", d)
 	}
-	l.ok("topics", "%s*", p.cfg.Kafka.TopicPrefix)
+	if refused {
+		l.wrong("topics", ops.Fail(ops.ExitConfig, err), "")
+	} else {
+		l.ok("topics", "%s*", p.cfg.Kafka.TopicPrefix)
+	}
 	p.checkPartitions(ctx, l, cl, opts)
 	p.checkRights(ctx, l, cl, names)
 }

@@ -100,6 +100,49 @@ func TestP13AddedPartitions(t *testing.T) {
 	})
 }
 
+// A check refuses what a start refuses: a topic that forgets (P3).
+func TestCheckForgetfulTopic(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 214}, func(w *world) {
+		w.sync()
+		cl, _ := w.client()
+		policy := "compact,delete"
+		alter := []kadm.AlterConfig{{Name: "cleanup.policy", Value: &policy}}
+		if _, err := kadm.NewClient(cl).AlterTopicConfigs(w.t.Context(), alter, "harvest.tasks"); err != nil {
+			t.Fatal(err)
+		}
+		exits(t, w.producer().Sync(w.t.Context()), ops.ExitConfig, "harvest.tasks")
+		said, err := check(w, w.producer())
+		exits(t, err, ops.ExitConfig)
+		if !strings.Contains(said, "WRONG topics       topic harvest.tasks: cleanup.policy is") {
+			t.Errorf("check does not say it:\n%s", said)
+		}
+	})
+}
+
+// What keeps a command that only reads from its answer has the exit code of design §7: away is 69, refused 77.
+func TestReadingExits(t *testing.T) {
+	cases := map[string]struct {
+		trouble  func(*world)
+		code     int
+		commands []string
+	}{
+		"Harvest in trouble": {func(w *world) { w.sim.Fault(harvesttest.Fault{Do: harvesttest.DoStatus, Status: 503}) }, ops.ExitUnavailable, []string{"discover", "plan"}},
+		"a revoked token":    {func(w *world) { w.sim.SetToken("another") }, ops.ExitPermission, []string{"discover", "plan"}},
+		"no Harvest":         {func(w *world) { w.sim.Fault(harvesttest.Fault{Do: harvesttest.DoBody, Body: "{}"}) }, ops.ExitData, []string{"discover", "plan"}},
+		"brokers away":       {func(w *world) { w.bus.Close() }, ops.ExitUnavailable, []string{"status"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, harvesttest.Options{Seed: 215}, func(w *world) {
+				c.trouble(w)
+				for _, command := range c.commands {
+					exits(t, w.producer().Reading()[command](w.t.Context()), c.code)
+				}
+			})
+		})
+	}
+}
+
 // A registry whose schema this version cannot follow is named by a check.
 func TestCheckIncompatibleSchema(t *testing.T) {
 	bubble(t, harvesttest.Options{Seed: 212}, func(w *world) {

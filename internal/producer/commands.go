@@ -167,9 +167,13 @@ func (c *commands) discover(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	readable, err := p.Readable(cmd.Context())
+	return p.discover(cmd.Context(), c.env.Stdout, c.json)
+}
+
+func (p *Producer) discover(ctx ctxt, out io.Writer, asJSON bool) error {
+	readable, err := p.Readable(ctx)
 	if err != nil {
-		return err
+		return unread(err)
 	}
 	var found []discovered
 	for _, s := range p.cfg.selected {
@@ -180,12 +184,23 @@ func (c *commands) discover(cmd *cobra.Command, _ []string) error {
 		}
 		found = append(found, d)
 	}
-	if c.json {
-		enc := json.NewEncoder(c.env.Stdout)
+	if asJSON {
+		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
 		return enc.Encode(found)
 	}
-	return printDiscovered(c.env.Stdout, found)
+	return printDiscovered(out, found)
+}
+
+// unread gives what kept a command that only reads from its answer an exit code (design §7): what refuses nothing does not answer.
+func unread(err error) error {
+	if ops.ExitCode(err) != ops.ExitInternal {
+		return err
+	}
+	if err = denied(unfit(err)); ops.ExitCode(err) == ops.ExitInternal {
+		return ops.Fail(ops.ExitUnavailable, err)
+	}
+	return err
 }
 
 func printDiscovered(out io.Writer, found []discovered) error {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"harveststream/internal/kafka"
+	"harveststream/internal/ops"
 	"harveststream/pkg/harvest"
 	"harveststream/pkg/schema"
 
@@ -30,12 +32,16 @@ func (c *commands) plan(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	totals, err := p.totals(cmd.Context())
+	return p.plan(cmd.Context(), c.env.Stdout)
+}
+
+func (p *Producer) plan(ctx context.Context, out io.Writer) error {
+	totals, err := p.totals(ctx)
 	if err != nil {
-		return err
+		return unread(err)
 	}
 	costs := p.costs(totals)
-	w := tabwriter.NewWriter(c.env.Stdout, 0, 4, 2, ' ', 0)
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	sum := 0.0
 	fmt.Fprintln(w, "REQUESTS\tPER 15 s")
 	for _, c := range costs {
@@ -57,7 +63,7 @@ func (c *commands) plan(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	for _, advice := range p.advice(sum, lists) {
-		fmt.Fprintln(c.env.Stdout, advice)
+		fmt.Fprintln(out, advice)
 	}
 	return nil
 }
@@ -152,20 +158,24 @@ func (c *commands) status(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
+	return p.status(cmd.Context(), c.env.Stdout)
+}
+
+func (p *Producer) status(ctx context.Context, out io.Writer) error {
 	opts, err := p.cfg.Kafka.Options()
 	if err != nil {
-		return err
+		return ops.Fail(ops.ExitConfig, err)
 	}
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {
-		return err
+		return ops.Fail(ops.ExitConfig, err)
 	}
 	defer cl.Close()
-	seen, beat, _, err := p.committed(cmd.Context(), cl, opts)
+	seen, beat, _, err := p.committed(ctx, cl, opts)
 	if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) { // nothing was ever begun
-		return err
+		return unread(err)
 	}
-	w := tabwriter.NewWriter(c.env.Stdout, 0, 4, 2, ' ', 0)
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	if beat == nil {
 		fmt.Fprintf(w, "No producer ever wrote for account %d.\n", p.cfg.AccountID)
 	} else {
