@@ -36,6 +36,9 @@ func (e *entry) running() bool { return e.flags&flagRunning != 0 }
 
 func (e *entry) text() schema.Text { return schema.Text{Hash: e.textHash, Size: e.textSize} }
 
+// says reports whether the key's content is still that of a record, of which a worker made no more than that.
+func (e *entry) says(rec *schema.Record) bool { return e != nil && !e.gone() && e.hash == rec.Hash }
+
 // knows notes the JSON a record was made of. A stamp must be the row's own, not the server's clock: that goes on.
 func (e *entry) knows(rec *schema.Record) {
 	if rec.Updated > 0 && rec.Updated/1000 == int64(e.stamp) {
@@ -104,14 +107,22 @@ func (x *index) get(id int64) *entry {
 	return nil
 }
 
-// known returns the JSON that a key was last seen as, if it is known. Any goroutine may ask.
-func (x *index) known(id int64) schema.Text {
+// known is what workers may ask of a key: the content it has, and the JSON that was last seen to say so, if that is known. A row in that
+// JSON has the stamp. All of it is zero of a key that is not there, or gone.
+type known struct {
+	text  schema.Text
+	hash  uint64
+	stamp uint32
+}
+
+// known tells what is known of a key. Any goroutine may ask.
+func (x *index) known(id int64) known {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	if e := x.get(id); e != nil {
-		return e.text()
+	if e := x.get(id); e != nil && !e.gone() {
+		return known{text: e.text(), hash: e.hash, stamp: e.stamp}
 	}
-	return schema.Text{}
+	return known{}
 }
 
 // seen notes that an entry was seen again as it is, and the JSON that says so.
@@ -122,16 +133,6 @@ func (x *index) seen(e *entry, rec *schema.Record) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e.knows(rec)
-}
-
-// recall completes a record of which a worker found only that its JSON is known; false where it is not any more.
-func (x *index) recall(rec *schema.Record) bool {
-	e := x.get(rec.ID)
-	if e == nil || e.gone() || e.text() != rec.Text {
-		return false
-	}
-	rec.Hash, rec.Updated = e.hash, int64(e.stamp)*1000
-	return true
 }
 
 // put stores what was published last for a key.

@@ -48,11 +48,11 @@ func (e *engine) take(s *stream, a *answer, how sight) (taken, error) {
 				}
 			}
 		}
-		if rec.Body == nil && !s.index.recall(rec) {
-			s.revive(rec.ID, s.index.get(rec.ID).owner) // another answer changed the index meanwhile: its content is needed after all
+		old := s.index.get(rec.ID)
+		if rec.Body == nil && !old.says(rec) {
+			s.revive(rec.ID, old.owner) // another answer changed the index meanwhile: the record is needed after all
 			continue
 		}
-		old := s.index.get(rec.ID)
 		c := change{s: s, id: rec.ID, rec: rec, cause: how.cause, req: uint32(a.res.Number), now: a.res.Now,
 			stamp: stampOf(rec.Updated, a.res.Now.UnixMilli())}
 		if rec.Updated == 0 && old != nil { // dated by a clock: where that goes back, requests tell the order

@@ -58,26 +58,26 @@ type answer struct {
 // reader decodes the answers of one stream; it travels with the answer, so each is used by one goroutine at a time.
 type reader struct {
 	enc    *schema.Encoder
-	index  *index // whose rows need no decoding where their JSON is known; nil: all do
+	index  *index // whose rows need no record where their content is known; nil: all do
 	recs   []schema.Record
 	faults []schema.Fault
 }
 
-// read reads the row that b begins with and returns its length. Of a row whose JSON the index knows, only id and text are wanted: it
-// was decoded before, with the same outcome, and take completes it.
+// read reads the row that b begins with and returns its length. Of a row whose content the index knows no record is made, and one whose
+// JSON it knows is not even decoded: that was done before, with the same outcome. take sees whether the index still says so.
 func (r *reader) read(b []byte, parent int64) (int, error) {
 	r.recs = append(r.recs, schema.Record{})
 	rec := &r.recs[len(r.recs)-1]
-	if r.index != nil {
-		if id := schema.LeadingID(b); id > 0 {
-			text := r.index.known(id)
-			if n := text.Begins(b); n > 0 {
-				rec.ID, rec.Text = id, text
-				return n, nil
-			}
-		}
+	if r.index == nil {
+		return r.enc.Decode(b, parent, rec)
 	}
-	return r.enc.Decode(b, parent, rec)
+	id := schema.LeadingID(b)
+	known := r.index.known(id)
+	if n := known.text.Begins(b); n > 0 {
+		rec.ID, rec.Text, rec.Hash, rec.Updated = id, known.text, known.hash, int64(known.stamp)*1000
+		return n, nil
+	}
+	return r.enc.DecodeNew(b, parent, known.hash, rec)
 }
 
 func (a *answer) recs() []schema.Record {

@@ -31,7 +31,7 @@ func (e *AnswerError) Unwrap() error { return e.Err }
 // Encoder turns the JSON objects of one stream and account into records. It keeps its buffers and is not for concurrent use.
 //
 // One walk over the bytes checks their grammar and notes where each field's value stands (scan), and one over the fields, in the
-// schema's order, encodes them (encode).
+// schema's order, encodes them (encode). An object like the one before is only compared with it (alike).
 type Encoder struct {
 	stream  *Stream
 	account int64
@@ -44,6 +44,16 @@ type Encoder struct {
 	arena   []byte  // Bodies since Reset
 	faults  []fault
 
+	pattern pattern
+	starts  []int    // where each field of the object at hand begins in its body, and where the last one ends
+	parts   []uint64 // what each adds to the content hash
+	patches []byte   // encodings that differ from the pattern's
+	patched []patch
+	unlike  bool // no row is a pattern
+	once    seen // an embedded object that is not kept
+	write   bool // a body is wanted
+	quiet   bool // faults are not counted: the object will be read again
+
 	elements, text, word []byte // scratch: an array; a text or an extra; a text inside an extra
 	entries              []entry
 }
@@ -54,7 +64,9 @@ func NewEncoder(st *Stream, account int64, omit Omit) *Encoder {
 	if err != nil {
 		panic(err) // Load has refused the stream
 	}
-	return &Encoder{stream: st, account: account, top: top}
+	e := &Encoder{stream: st, account: account, top: top, starts: make([]int, len(top.fields)+1), parts: make([]uint64, len(top.fields))}
+	e.unlike = !top.blocks()
+	return e
 }
 
 // Reset frees the Bodies of all records since the last Reset and forgets their faults: call it once they are published.
@@ -67,27 +79,49 @@ func (e *Encoder) Reset() {
 // not looked at. Only what is no object of the stream at all is refused, with an *AnswerError: what is not JSON, no usable id, a member
 // twice, nesting or arrays beyond all measure. What merely does not fit its field goes to extra (P14).
 func (e *Encoder) Decode(b []byte, parent int64, rec *Record) (n int, err error) {
+	return e.DecodeNew(b, parent, 0, rec)
+}
+
+// DecodeNew is Decode, but may leave Body nil where the content hash is the known one: of such an object nothing is published.
+func (e *Encoder) DecodeNew(b []byte, parent int64, known uint64, rec *Record) (n int, err error) {
 	*rec = Record{Day: NoDay, Parent: parent, Owner: parent}
 	i := skipSpace(b, 0)
 	if len(b) > maxObject || at(b, i) != '{' {
 		return 0, &AnswerError{Stream: e.stream.Name, Reason: "not an object"}
 	}
-	e.rec, e.faulty = rec, false
-	e.begin(e.top)
-	n, reason := e.scan(e.top, e.top.root, b, i, maxDepth)
-	start := len(e.arena)
-	if reason == "" {
-		reason = e.encode(b[:n])
+	e.rec = rec
+	row := b[i:]
+	if n = e.alike(row, parent, known); n == 0 {
+		var reason string
+		if n, reason = e.members(row, parent); reason != "" {
+			return 0, e.refuse(b, max(rec.ID, 0), reason)
+		}
 	}
-	if reason != "" {
-		e.arena = e.arena[:start]
-		return 0, e.refuse(b, max(rec.ID, 0), reason)
-	}
-	rec.Body = e.arena[start:len(e.arena):len(e.arena)]
 	if !e.faulty {
-		rec.Text = textOf(b[i:n])
+		rec.Text = textOf(row[:n])
 	}
-	return n, nil
+	return i + n, nil
+}
+
+// members decodes the object that b begins with member by member and makes it the pattern of others.
+func (e *Encoder) members(b []byte, parent int64) (n int, reason string) {
+	*e.rec = Record{Day: NoDay, Parent: parent, Owner: parent}
+	e.faulty = false
+	e.pattern.raw, e.pattern.places = e.pattern.raw[:0], e.pattern.places[:0]
+	e.begin(e.top)
+	if n, reason = e.scan(e.top, e.top.root, b, 0, maxDepth); reason != "" {
+		return 0, reason
+	}
+	start := len(e.arena)
+	if reason = e.encode(b[:n]); reason != "" {
+		e.arena = e.arena[:start]
+		return 0, reason
+	}
+	e.rec.Body = e.arena[start:len(e.arena):len(e.arena)]
+	if !e.faulty {
+		e.keep(b[:n])
+	}
+	return n, ""
 }
 
 // refuse makes the error for an object; where its JSON is wrong, a reader that is good at saying so says where.
@@ -148,6 +182,9 @@ func (e *Encoder) scan(o *object, n *node, b []byte, i, depth int) (end int, rea
 			m.seen = number
 			if end, reason = e.member(o, n, m, b, start, depth-1); reason != "" {
 				return 0, reason
+			}
+			if n == e.top.root {
+				e.pattern.places = append(e.pattern.places, place{member: m, start: start, end: end})
 			}
 		}
 		i, more = next(b, end, '}')
@@ -214,11 +251,12 @@ func (o *object) stray(n *node, name, value []byte) {
 
 // encode appends the record's fields to the arena and fills in what the record says of itself.
 func (e *Encoder) encode(raw []byte) (reason string) {
-	rec := e.rec
+	rec, body := e.rec, len(e.arena)
 	var timers uint64
 	for i := range e.top.fields {
 		f := &e.top.fields[i]
 		var v value
+		e.starts[i] = len(e.arena) - body
 		switch {
 		case f.fixed:
 			v, reason = e.fixed(f)
@@ -228,20 +266,27 @@ func (e *Encoder) encode(raw []byte) (reason string) {
 		if reason != "" {
 			return reason
 		}
-		if !v.ok {
-			continue
+		if v.ok {
+			rec.set(f.role, v.n)
 		}
-		rec.set(f.role, v.n)
-		if f.Compare {
-			h := mix(f.name, v.hash)
-			rec.Hash += h
-			if f.Timer {
-				timers += h
-			}
+		part := f.part(v)
+		e.parts[i] = part
+		rec.Hash += part
+		if f.Timer {
+			timers += part
 		}
 	}
+	e.starts[len(e.top.fields)] = len(e.arena) - body
 	rec.Rest = rec.Hash - timers
 	return ""
+}
+
+// part is what a value adds to the content hash.
+func (f *field) part(v value) uint64 {
+	if !v.ok || !f.Compare {
+		return 0
+	}
+	return mix(f.name, v.hash)
 }
 
 // fixed appends a field that is not from JSON.

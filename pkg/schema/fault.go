@@ -33,7 +33,9 @@ type fault struct {
 
 // fault counts one. Beyond maxFaults of different places they are counted together.
 func (e *Encoder) fault(at *node, name []byte, reason string) {
-	e.faulty = true
+	if e.faulty = true; e.quiet {
+		return
+	}
 	name = name[:min(len(name), maxFaultName)]
 	for i := range e.faults {
 		f := &e.faults[i]

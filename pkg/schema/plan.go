@@ -46,7 +46,14 @@ type node struct {
 	first   int    // the member that came first last time
 	stray   uint64 // number of the object in which it, or a node below, has strays
 	omits   bool   // a field below is left out
+
+	fields block
+	owner  bool // one of the fields is Record.Owner
+	seen   []seen
 }
+
+// block is a run of fields: those of an embedded object.
+type block struct{ first, after int }
 
 // member is a name that a node knows.
 type member struct {
