@@ -126,9 +126,10 @@ func (w *Writer) commit(ctx context.Context, recs []*kgo.Record, last func() []*
 // produce returns when every record was acknowledged or none is under way any more.
 func (w *Writer) produce(ctx context.Context, recs []*kgo.Record) error {
 	var first firstError
+	first.pending.Add(len(recs))
+	promise := first.promise
 	for _, r := range recs {
-		first.pending.Add(1)
-		w.client.Produce(ctx, r, first.promise)
+		w.client.Produce(ctx, r, promise)
 	}
 	flushed := w.client.Flush(ctx)
 	if err := first.wait(); err != nil {

@@ -19,6 +19,7 @@ type mint struct {
 	headers  []kgo.RecordHeader
 	now      time.Time // what observed says: most often one answer's
 	observed []byte
+	minted   time.Time // of all records, for topics that keep their writers' time; the client would ask the clock for each
 }
 
 // headersEach is how many headers a record has; besideBody bounds what it takes besides its body, or the buffer grows.
@@ -35,7 +36,7 @@ func (e *engine) records(changes []change) []*kgo.Record {
 			size += len(changes[i].rec.Body)
 		}
 	}
-	m := mint{keyID: e.keyID, account: e.cfg.AccountID, buf: make([]byte, 0, size), headers: make([]kgo.RecordHeader, 0, headersEach*len(changes))}
+	m := mint{keyID: e.keyID, account: e.cfg.AccountID, buf: make([]byte, 0, size), headers: make([]kgo.RecordHeader, 0, headersEach*len(changes)), minted: time.Now()}
 	all, records := make([]kgo.Record, len(changes)), make([]*kgo.Record, len(changes))
 	for i := range changes {
 		m.strike(&all[i], &changes[i])
@@ -49,7 +50,7 @@ func (m *mint) strike(r *kgo.Record, c *change) {
 	p := kafka.Partition(key, len(c.s.ck.Partitions))
 	part := &c.s.ck.Partitions[p]
 	part.Seq++
-	*r = kgo.Record{Topic: c.s.topic, Partition: p, Key: key}
+	*r = kgo.Record{Topic: c.s.topic, Partition: p, Key: key, Timestamp: m.minted}
 	if !c.now.Equal(m.now) || m.observed == nil {
 		m.now, m.observed = c.now, m.cut(appendInstant(m.buf, c.now))
 	}

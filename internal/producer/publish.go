@@ -70,7 +70,21 @@ func (e *engine) publish(changes []change, progress func(), touched ...*stream) 
 	for i := range changes {
 		e.remember(&changes[i], records[i])
 	}
+	e.count(changes)
 	return nil
+}
+
+// count counts what was published. Most often all of it is of one kind.
+func (e *engine) count(changes []change) {
+	for len(changes) > 0 {
+		c, n := &changes[0], 1
+		for n < len(changes) && changes[n].s == c.s && changes[n].op == c.op && changes[n].cause == c.cause {
+			n++
+		}
+		c.s.published += int64(n)
+		e.m.records.WithLabelValues(c.s.Name, c.op, string(c.cause)).Add(float64(n))
+		changes = changes[n:]
+	}
 }
 
 // fits finds a record that its topic will not take before anything is produced (P2). Where the topic takes more than at the start, that
@@ -163,8 +177,6 @@ func (e *engine) remember(c *change, r *kgo.Record) {
 	// A change of the same second that a poll shows is a new edit (a payment right after its invoice); one a sweep shows is a silent one.
 	moved := old == nil || old.gone() || c.stamp > old.stamp || c.stamp == old.stamp && c.cause == byPoll
 	s.index.put(next)
-	s.published++
-	e.m.records.WithLabelValues(s.Name, c.op, string(c.cause)).Inc()
 	s.trackTimer(c.id, c.rec, c.now)
 	for _, child := range s.children {
 		switch {

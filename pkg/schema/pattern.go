@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // Rows of a list are alike: the same members in the same order, many values those of the row before. So the encoder keeps one row that
@@ -117,8 +118,11 @@ func (e *Encoder) patch(l *place, encoded []byte) {
 	if !e.write {
 		return
 	}
-	e.patched = append(e.patched, patch{l.from, l.to, encoded})
-	for i := len(e.patched) - 1; i > 0 && e.patched[i-1].from > e.patched[i].from; i-- {
+	i := len(e.patched)
+	e.patched = e.patched[:i+1] // at most one for each place
+	p := &e.patched[i]
+	p.from, p.to, p.bytes = l.from, l.to, encoded
+	for ; i > 0 && e.patched[i-1].from > l.from; i-- {
 		e.patched[i-1], e.patched[i] = e.patched[i], e.patched[i-1]
 	}
 }
@@ -144,6 +148,7 @@ func (e *Encoder) keep(raw []byte) {
 	p.raw, p.body = append(p.raw[:0], raw...), append(p.body[:0], e.rec.Body...)
 	p.rec = *e.rec
 	p.rec.Body = nil
+	e.patched = slices.Grow(e.patched[:0], len(p.places))
 	for i := range p.places {
 		l := &p.places[i]
 		first, after := l.field, l.field+1
