@@ -209,6 +209,7 @@ func (e *engine) lend(a *answer) {
 		a.reader, s.readers = s.readers[n-1], s.readers[:n-1]
 	} else {
 		a.reader = &reader{enc: schema.NewEncoder(s.Stream, e.cfg.AccountID, e.cfg.omit)}
+		a.reader.enc.NoText = e.oneShot // which sees hardly a row twice
 	}
 	a.reader.index = nil
 	if a.call.shape == list && a.call.parent == 0 && s.Get != "" { // a doubt is settled by GET (take)

@@ -209,8 +209,8 @@ func (s *stream) readAgain() {
 func stampHeader(r *kgo.Record) uint32 {
 	for _, h := range r.Headers {
 		if h.Key == "harvest-stamp" {
-			if t, err := time.Parse(time.RFC3339Nano, string(h.Value)); err == nil {
-				return stampOfTime(t)
+			if ms, ok := schema.ParseInstant(h.Value); ok {
+				return uint32(max(0, ms/1000))
 			}
 		}
 	}

@@ -33,6 +33,8 @@ func (e *AnswerError) Unwrap() error { return e.Err }
 // One walk over the bytes checks their grammar and notes where each field's value stands (scan), and one over the fields, in the
 // schema's order, encodes them (encode). An object like the one before is only compared with it (alike).
 type Encoder struct {
+	NoText bool // nobody asks for Record.Text
+
 	stream  *Stream
 	account int64
 	top     *object
@@ -97,7 +99,7 @@ func (e *Encoder) DecodeNew(b []byte, parent int64, known uint64, rec *Record) (
 			return 0, e.refuse(b, max(rec.ID, 0), reason)
 		}
 	}
-	if !e.faulty {
+	if !e.faulty && !e.NoText {
 		rec.Text = textOf(row[:n])
 	}
 	return i + n, nil

@@ -23,8 +23,8 @@ func parseDate(s []byte) (day int32, ok bool) {
 	return civilDay(y, m, d), true
 }
 
-// parseInstant reads an RFC 3339 instant, 2017-06-26T22:32:52Z, as milliseconds since 1970-01-01 UTC; finer fractions are cut.
-func parseInstant(s []byte) (millis int64, ok bool) {
+// ParseInstant reads an RFC 3339 instant, 2017-06-26T22:32:52Z, as milliseconds since 1970-01-01 UTC; finer fractions are cut.
+func ParseInstant(s []byte) (millis int64, ok bool) {
 	if len(s) < len("2017-06-26T22:32:52Z") || s[10] != 'T' || s[13] != ':' || s[16] != ':' {
 		return 0, false
 	}

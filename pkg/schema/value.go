@@ -172,7 +172,7 @@ func parseTime(kind Kind, raw []byte) (n int64, fault string) {
 		day, ok = parseDate(text)
 		n = int64(day)
 	} else {
-		n, ok = parseInstant(text)
+		n, ok = ParseInstant(text)
 	}
 	if !ok {
 		return 0, FaultForm
