@@ -56,8 +56,8 @@ const (
 // of row numbers with open addressing finds them by id. What a row's number leaves free in its place of the table says a little of the
 // id's hash: rows lie far apart in memory, and few are looked at in vain. 62 to 64 bytes a key.
 //
-// It is the engine's, whose goroutine alone writes it. Workers may ask one thing, known: so ids, texts and what leads to them
-// change under the lock.
+// It is the engine's, whose goroutine alone writes it. Workers may ask one thing, known: so what that tells, and what leads there,
+// changes under the lock.
 type index struct {
 	mu     sync.RWMutex
 	chunks [][]entry

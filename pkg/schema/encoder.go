@@ -47,14 +47,13 @@ type Encoder struct {
 	faults  []fault
 
 	pattern pattern
+	unlike  bool     // no object is a pattern: see blocks
 	starts  []int    // where each field of the object at hand begins in its body, and where the last one ends
 	parts   []uint64 // what each adds to the content hash
-	patches []byte   // encodings that differ from the pattern's
-	patched []patch
-	unlike  bool // no row is a pattern
-	once    seen // an embedded object that is not kept
-	write   bool // a body is wanted
-	quiet   bool // faults are not counted: the object will be read again
+	patched []patch  // what the object at hand has in the place of the pattern's values
+	patches []byte   // its encodings
+	write   bool     // they are wanted
+	quiet   bool     // faults are not counted: with one, the object is read again member by member
 
 	elements, text, word []byte // scratch: an array; a text or an extra; a text inside an extra
 	entries              []entry

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"harveststream/pkg/schema"
 )
@@ -64,12 +63,6 @@ func parentOf(st *schema.Stream) int64 {
 
 // published returns a record's value as it is published, without header.
 func published(rec schema.Record) []byte { return schema.AppendMeta(rec.Body, seq, observed) }
-
-func elapsed(f func()) int64 {
-	start := time.Now()
-	f()
-	return int64(time.Since(start))
-}
 
 // golden compares with a golden file, or writes it under -update.
 func golden(tb testing.TB, name string, got []byte) {

@@ -198,7 +198,7 @@ func (rec *Record) take(r role, v value) {
 	}
 }
 
-// samePrefix returns how many bytes a and b have in common from their beginning on.
+// samePrefix returns how many bytes a and b have in common from their beginning on. Inlined, its loop would run out of registers.
 //
 //go:noinline
 func samePrefix(a, b []byte) int {

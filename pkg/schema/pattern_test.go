@@ -119,6 +119,17 @@ func TestObjectsThatComeAgain(t *testing.T) {
 	}
 }
 
+// TestLargeObjects: two embedded objects of a row that are too large to be kept stay two.
+func TestLargeObjects(t *testing.T) {
+	t.Parallel()
+	st := stream(t, "time_entries")
+	e := schema.NewEncoder(st, account, schema.Omit{})
+	for i := range 5 {
+		name := strings.Repeat(string(rune('a'+i)), 600)
+		sameAsAlone(t, e, st, fmt.Appendf(nil, `{"id":5,"client":{"id":1,"name":"%s"},"project":{"id":2,"name":"%s!"},"task":{"id":3,"name":"%s?"}}`, name, name, name))
+	}
+}
+
 // TestObjectsApart: schemas whose embedded objects no pattern can tell of.
 func TestObjectsApart(t *testing.T) {
 	t.Parallel()

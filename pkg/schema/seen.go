@@ -38,7 +38,7 @@ func (e *Encoder) object(b []byte, i int, l *place) (end int) {
 	return end
 }
 
-// read reads an embedded object, or the null in its place, member by member. It is kept in s, if that is not nil.
+// read reads an embedded object, or the null in its place, member by member. It is kept in s, if that is not nil and takes it.
 func (e *Encoder) read(b []byte, i int, n *node, s *seen) (_ *seen, end int) {
 	switch at(b, i) {
 	case '{':
@@ -54,7 +54,7 @@ func (e *Encoder) read(b []byte, i int, n *node, s *seen) (_ *seen, end int) {
 		return nil, 0
 	}
 	if s == nil || end-i > seenSize {
-		s = &e.once
+		s = new(seen)
 	}
 	s.raw, s.part, s.owner = s.raw[:0], 0, e.rec.Parent // no longer what it was, also where the new one does not fit
 	start := len(e.patches)
