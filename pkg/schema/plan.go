@@ -49,7 +49,7 @@ type node struct {
 
 	fields block
 	owner  bool // one of the fields is Record.Owner
-	seen   []seen
+	seen   []*seen
 }
 
 // block is a run of fields: those of an embedded object.

@@ -14,7 +14,7 @@ type seen struct {
 }
 
 const (
-	seenBits = 9   // of a slot's number: so many objects a node keeps
+	seenBits = 11  // of a slot's number: so many objects a node keeps at most
 	seenSize = 512 // of the largest it keeps
 )
 
@@ -81,8 +81,12 @@ func (n *node) slot(b []byte, i int) *seen {
 		return nil
 	}
 	if n.seen == nil {
-		n.seen = make([]seen, 1<<seenBits)
+		n.seen = make([]*seen, 1<<seenBits)
 	}
 	h := binary.LittleEndian.Uint64(b[i+id:])*0x9E3779B97F4A7C15 ^ binary.LittleEndian.Uint64(b[i+id+8:])
-	return &n.seen[h*0xC2B2AE3D27D4EB4F>>(64-seenBits)]
+	s := &n.seen[h*0xC2B2AE3D27D4EB4F>>(64-seenBits)]
+	if *s == nil {
+		*s = new(seen)
+	}
+	return *s
 }
