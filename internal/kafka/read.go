@@ -109,6 +109,7 @@ type reader struct {
 	unpack kgo.Decompressor
 	each   func(*kgo.Record) error
 	behind map[partition]*progress
+	ids    map[string][16]byte // of the topics, when the read began
 }
 
 func (r *reader) assign(ctx context.Context, targets []Target) error {
@@ -138,6 +139,9 @@ func (r *reader) assign(ctx context.Context, targets []Target) error {
 		}
 		from[t.Topic][t.Partition] = kgo.NewOffset().At(t.From)
 	}
+	if len(from) > 0 {
+		r.ids, _ = TopicIDs(ctx, r.client, slices.Collect(maps.Keys(from))...) // without them any other id is another topic
+	}
 	r.client.AddConsumePartitions(from)
 	return nil
 }
@@ -150,7 +154,7 @@ func (r *reader) poll(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("reading %s: %w", r.first(), err)
 	}
-	if err := fatal(fetches); err != nil {
+	if err := r.fatal(ctx, fetches); err != nil {
 		return err
 	}
 	if fetches.NumRecords() > 0 {
@@ -167,17 +171,32 @@ func (r *reader) poll(ctx context.Context) error {
 	return nil
 }
 
-// fatal is the first error no waiting mends. Kafka calls the errors of a topic made anew retriable; its old records
-// would never come.
-func fatal(fetches kgo.Fetches) error {
+// fatal is the first error no waiting mends. Kafka calls the errors of a topic made anew retriable; its old records would never come. But
+// a broker that has not heard of the topic yet answers the same.
+func (r *reader) fatal(ctx context.Context, fetches kgo.Fetches) error {
 	for _, e := range fetches.Errors() {
-		remade := errors.Is(e.Err, kerr.UnknownTopicID) || errors.Is(e.Err, kerr.InconsistentTopicID)
-		passing := errors.Is(e.Err, context.DeadlineExceeded) || kerr.IsRetriable(e.Err) || kgo.IsRetryableBrokerErr(e.Err)
-		if remade || !passing {
+		if !Passes(e.Err) || anotherTopic(e.Err) && r.remade(ctx, e.Topic) {
 			return &ReadError{e.Topic, e.Partition, e.Err}
 		}
 	}
 	return nil
+}
+
+func anotherTopic(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.InconsistentTopicID)
+}
+
+// remade reports whether a topic is gone, or another than when the read began.
+func (r *reader) remade(ctx context.Context, topic string) bool {
+	ids, err := TopicIDs(ctx, r.client, topic)
+	id, there := ids[topic]
+	return err == nil && (!there || id != r.ids[topic])
+}
+
+// Passes reports whether waiting mends an error of a fetch. UNKNOWN_SERVER_ERROR is whatever a broker was caught in; other clients wait
+// then, too.
+func Passes(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kerr.UnknownServerError) || kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)
 }
 
 func (r *reader) take(fetches kgo.Fetches) error {
@@ -214,7 +233,7 @@ func (r *reader) reached(key partition, p *progress, position int64) {
 func (r *reader) inspect(ctx context.Context, key partition, p *progress) error {
 	answer, next, err := r.fetch(ctx, key, p.position)
 	if err != nil {
-		if e, ok := errors.AsType[*kerr.Error](err); ok && !e.Retriable {
+		if e, ok := errors.AsType[*kerr.Error](err); ok && !Passes(e) {
 			return &ReadError{key.topic, key.number, err}
 		}
 		r.say(p, "cannot read, trying again", "topic", key.topic, "partition", key.number, "err", err)

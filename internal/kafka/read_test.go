@@ -14,7 +14,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"harveststream/internal/kafka"
 )
@@ -214,6 +216,22 @@ func TestReadErrors(t *testing.T) {
 			wg.Wait()
 			if !c.is(err) || !strings.Contains(fmt.Sprint(err), "harvest.users") {
 				b.t.Errorf("error is %v", err)
+			}
+		})
+	}
+}
+
+// What a broker says for a moment is waited out: also that it does not know a topic it has not heard of yet.
+func TestReadPassingErrors(t *testing.T) {
+	for _, passing := range []*kerr.Error{kerr.UnknownTopicID, kerr.InconsistentTopicID, kerr.UnknownServerError, kerr.NotLeaderForPartition, kerr.KafkaStorageError} {
+		bubble(t, passing.Message, func(b *bus) {
+			b.topics("users")
+			b.commit(b.start("harvest.1"), b.page("users", 1, 3))
+			met := b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "harvest.users", Err: passing, Count: 3})
+			seen := 0
+			err := kafka.ReadTo(b.t.Context(), b.opts(), []kafka.Target{{Topic: "harvest.users", To: 3}}, func(*kgo.Record) error { seen++; return nil })
+			if err != nil || seen != 3 || met.Hits() == 0 {
+				b.t.Errorf("%d records after %d errors: %v", seen, met.Hits(), err)
 			}
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"harveststream/internal/kafka"
 	"harveststream/internal/ops"
 )
 
@@ -189,7 +190,7 @@ func (c *consumer) fetchErrors(fetches kgo.Fetches) bool {
 			}
 		case errors.Is(e.Err, kerr.TopicAuthorizationFailed), errors.Is(e.Err, kerr.SaslAuthenticationFailed):
 			in.finish(0, ops.Fail(ops.ExitPermission, fmt.Errorf("reading %s: %w; the user of KAFKA_SASL_USERNAME needs Read on it", e.Topic, e.Err)))
-		case kerr.IsRetriable(e.Err), kgo.IsRetryableBrokerErr(e.Err), errors.Is(e.Err, context.Canceled):
+		case kafka.Passes(e.Err), errors.Is(e.Err, context.Canceled):
 		default:
 			in.finish(0, &stopError{t.stream.Name, ops.ExitData, fmt.Errorf("reading %s/%d: %w", e.Topic, e.Partition, e.Err)})
 		}

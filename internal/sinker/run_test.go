@@ -208,6 +208,30 @@ func TestStoppedWhileRunning(t *testing.T) {
 	w.eventually("SELECT string_agg(id::text, ' ' ORDER BY id) = '2 3 4' FROM harvest.tasks")
 }
 
+// TestPassingErrors: what a broker says for a moment, also that it does not know the topic, stops nothing (S2).
+func TestPassingErrors(t *testing.T) {
+	t.Parallel()
+	for _, passing := range []*kerr.Error{kerr.UnknownTopicID, kerr.InconsistentTopicID, kerr.UnknownServerError} {
+		w := newWorld(t)
+		w.topics(1, "tasks")
+		tasks := stream(t, "tasks")
+		fault := func() *kfake.FaultHandle {
+			return w.bus.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: w.kafka.Topic("tasks"), Err: passing, Count: 2})
+		}
+		w.publish(version{stream: tasks, id: 1, row: row{}})
+		met := fault()
+		w.drain()
+		w.serve()
+		met.Remove()
+		again := fault()
+		w.publish(version{stream: tasks, id: 2, row: row{}})
+		w.eventually("SELECT count(*) = 2 FROM harvest.tasks")
+		if met.Hits() == 0 || again.Hits() == 0 {
+			t.Errorf("%s was met %d and %d times", passing.Message, met.Hits(), again.Hits())
+		}
+	}
+}
+
 // TestCompleteTo: _streams says up to when a table is complete, once what the checkpoint speaks of is applied (S9).
 func TestCompleteTo(t *testing.T) {
 	t.Parallel()
