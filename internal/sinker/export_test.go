@@ -21,7 +21,7 @@ func Statements(st *schema.Stream, soft bool) string {
 		panic(err)
 	}
 	s := newStatements(t, "harvest")
-	list := []string{s.probe, s.ranks, copyInto(&t.relation, t.relation.columnNames()), s.createStage, s.merge, s.remember, s.remove, s.markGone, s.defaults}
+	list := []string{s.probe, s.probeRange, s.ranks, copyInto(&t.relation, t.relation.columnNames()), s.createStage, s.merge, s.update, s.remember, s.rememberNew, s.remove, s.markGone, s.defaults}
 	for _, c := range s.children {
 		list = append(list, c.clear)
 	}
@@ -144,8 +144,11 @@ func (a *Applier) LeftOut() []string {
 	return names
 }
 
-// SampleOf is how many updates one is asked for.
-const SampleOf = sampleOf
+// SampleOf is how many updates one is asked for; SingleTimes how many batches have no range.
+const (
+	SampleOf    = sampleOf
+	SingleTimes = singleTimes
+)
 
 // Op is a version of a key for the model of S3.
 type Op struct {

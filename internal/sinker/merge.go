@@ -3,8 +3,6 @@ package sinker
 import (
 	"fmt"
 	"strings"
-
-	"harveststream/pkg/schema"
 )
 
 // mergeStep is one statement of a rebuild or a verify.
@@ -107,15 +105,9 @@ func (sh *shadow) forgetRanks() []mergeStep {
 // overwrite writes the rows that differ, whatever their rank: the topic is right.
 func (sh *shadow) overwrite() string {
 	r := &sh.live.relation
-	var set []string
-	for _, c := range r.columns {
-		if c.name != schema.FieldID && c.name != schema.FieldAccount {
-			set = append(set, quote(c.name)+" = excluded."+quote(c.name))
-		}
-	}
 	columns := quoteList(r.columnNames())
 	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s AS s WHERE NOT EXISTS (SELECT FROM %s AS t WHERE %s AND %s) ON CONFLICT (%s) DO UPDATE SET %s",
-		r.ident(), columns, columns, sh.copy.ident(), r.ident(), keyed(r, "t", "s"), same("t", "s", compared(r)), quoteList(r.key), strings.Join(set, ", "))
+		r.ident(), columns, columns, sh.copy.ident(), r.ident(), keyed(r, "t", "s"), same("t", "s", compared(r)), quoteList(r.key), assignments(r, "excluded"))
 }
 
 // mergeChild makes a child table equal. Items of rows that only soft-delete mode keeps stay with them.

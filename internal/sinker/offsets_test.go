@@ -432,3 +432,47 @@ func TestGapsOfTheTopic(t *testing.T) {
 		t.Errorf("%d records are said to be missing, which compaction may have taken", n)
 	}
 }
+
+// TestManyDeletes: many deletes are written without asking for the rows; some are of rows that somebody has taken away, or were deleted
+// before and came again.
+func TestManyDeletes(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"hard", "soft"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "SINK_DELETE_MODE="+mode)
+			w.topics(1, "clients")
+			st := stream(t, "clients")
+			const n = 1500
+			all := func(but int64, r row) {
+				versions := make([]version, 0, n)
+				for id := but + 1; id <= n; id++ {
+					versions = append(versions, version{stream: st, id: id, row: r})
+				}
+				w.publish(versions...)
+				w.drain()
+			}
+			living := "SELECT count(*) FROM harvest.clients"
+			if mode == "soft" {
+				living += " WHERE _deleted_at IS NULL"
+			}
+			for round := range int64(3) {
+				all(0, row{"name": "there"})
+				if got := one[int](w, living); got != n {
+					t.Fatalf("%d rows", got)
+				}
+				w.sql("DELETE FROM harvest.clients WHERE id = 17")
+				all(round, nil)
+				if got := one[int64](w, living); got != round {
+					t.Errorf("%d rows are left", got)
+				}
+				if got := one[int](w, "SELECT count(*) FROM harvest._deleted"); got != n {
+					t.Errorf("%d deletes are remembered", got)
+				}
+			}
+			if got := one[int](w, "SELECT count(*) FROM harvest._dead_letters"); got > 0 {
+				t.Errorf("%d dead letters", got)
+			}
+		})
+	}
+}

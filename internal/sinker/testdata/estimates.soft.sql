@@ -1,5 +1,7 @@
 SELECT "id", "_seq" FROM "harvest"."estimates" WHERE "account_id" = $1 AND "id" = ANY($2);
 
+SELECT "id", "_seq", "account_id" FROM "harvest"."estimates" WHERE "id" BETWEEN $1 AND $2 ORDER BY "id" LIMIT $3;
+
 SELECT "id", "seq", "deleted_at" FROM "harvest"."_deleted" WHERE "stream" = $1 AND "account_id" = $2 AND "id" = ANY($3);
 
 COPY "harvest"."estimates" ("id", "account_id", "client_key", "number", "purchase_order", "amount", "tax", "tax_amount", "tax2", "tax2_amount", "discount", "discount_amount", "subject", "notes", "state", "issue_date", "sent_at", "created_at", "updated_at", "accepted_at", "declined_at", "currency", "client_id", "client_name", "creator_id", "creator_name", "line_items", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at") FROM STDIN (FORMAT binary);
@@ -11,10 +13,16 @@ SELECT "id", "account_id", "client_key", "number", "purchase_order", "amount", "
 ON CONFLICT ("id", "account_id") DO UPDATE SET "client_key" = excluded."client_key", "number" = excluded."number", "purchase_order" = excluded."purchase_order", "amount" = excluded."amount", "tax" = excluded."tax", "tax_amount" = excluded."tax_amount", "tax2" = excluded."tax2", "tax2_amount" = excluded."tax2_amount", "discount" = excluded."discount", "discount_amount" = excluded."discount_amount", "subject" = excluded."subject", "notes" = excluded."notes", "state" = excluded."state", "issue_date" = excluded."issue_date", "sent_at" = excluded."sent_at", "created_at" = excluded."created_at", "updated_at" = excluded."updated_at", "accepted_at" = excluded."accepted_at", "declined_at" = excluded."declined_at", "currency" = excluded."currency", "client_id" = excluded."client_id", "client_name" = excluded."client_name", "creator_id" = excluded."creator_id", "creator_name" = excluded."creator_name", "line_items" = excluded."line_items", "extra" = excluded."extra", "_seq" = excluded."_seq", "_observed_at" = excluded."_observed_at", "_loaded_at" = excluded."_loaded_at", "_deleted_at" = excluded."_deleted_at"
 WHERE excluded."_seq" > t."_seq";
 
+UPDATE "harvest"."estimates" AS t SET "client_key" = s."client_key", "number" = s."number", "purchase_order" = s."purchase_order", "amount" = s."amount", "tax" = s."tax", "tax_amount" = s."tax_amount", "tax2" = s."tax2", "tax2_amount" = s."tax2_amount", "discount" = s."discount", "discount_amount" = s."discount_amount", "subject" = s."subject", "notes" = s."notes", "state" = s."state", "issue_date" = s."issue_date", "sent_at" = s."sent_at", "created_at" = s."created_at", "updated_at" = s."updated_at", "accepted_at" = s."accepted_at", "declined_at" = s."declined_at", "currency" = s."currency", "client_id" = s."client_id", "client_name" = s."client_name", "creator_id" = s."creator_id", "creator_name" = s."creator_name", "line_items" = s."line_items", "extra" = s."extra", "_seq" = s."_seq", "_observed_at" = s."_observed_at", "_loaded_at" = s."_loaded_at", "_deleted_at" = s."_deleted_at"
+FROM "pg_temp"."stage_estimates" AS s
+WHERE t."id" = s."id" AND t."account_id" = s."account_id" AND s."_seq" > t."_seq";
+
 INSERT INTO "harvest"."_deleted" AS d ("stream", "id", "account_id", "seq", "deleted_at")
 SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
 ON CONFLICT ("stream", "id", "account_id") DO UPDATE SET "seq" = excluded."seq", "deleted_at" = excluded."deleted_at"
 WHERE excluded."seq" > d."seq";
+
+COPY "harvest"."_deleted" ("stream", "id", "account_id", "seq", "deleted_at") FROM STDIN (FORMAT binary);
 
 DELETE FROM "harvest"."estimates" AS t USING unnest($2::bigint[], $3::bigint[]) AS gone ("id", "seq")
 WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";

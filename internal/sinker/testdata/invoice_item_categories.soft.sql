@@ -1,5 +1,7 @@
 SELECT "id", "_seq" FROM "harvest"."invoice_item_categories" WHERE "account_id" = $1 AND "id" = ANY($2);
 
+SELECT "id", "_seq", "account_id" FROM "harvest"."invoice_item_categories" WHERE "id" BETWEEN $1 AND $2 ORDER BY "id" LIMIT $3;
+
 SELECT "id", "seq", "deleted_at" FROM "harvest"."_deleted" WHERE "stream" = $1 AND "account_id" = $2 AND "id" = ANY($3);
 
 COPY "harvest"."invoice_item_categories" ("id", "account_id", "name", "use_as_service", "use_as_expense", "created_at", "updated_at", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at") FROM STDIN (FORMAT binary);
@@ -11,10 +13,16 @@ SELECT "id", "account_id", "name", "use_as_service", "use_as_expense", "created_
 ON CONFLICT ("id", "account_id") DO UPDATE SET "name" = excluded."name", "use_as_service" = excluded."use_as_service", "use_as_expense" = excluded."use_as_expense", "created_at" = excluded."created_at", "updated_at" = excluded."updated_at", "extra" = excluded."extra", "_seq" = excluded."_seq", "_observed_at" = excluded."_observed_at", "_loaded_at" = excluded."_loaded_at", "_deleted_at" = excluded."_deleted_at"
 WHERE excluded."_seq" > t."_seq";
 
+UPDATE "harvest"."invoice_item_categories" AS t SET "name" = s."name", "use_as_service" = s."use_as_service", "use_as_expense" = s."use_as_expense", "created_at" = s."created_at", "updated_at" = s."updated_at", "extra" = s."extra", "_seq" = s."_seq", "_observed_at" = s."_observed_at", "_loaded_at" = s."_loaded_at", "_deleted_at" = s."_deleted_at"
+FROM "pg_temp"."stage_invoice_item_categories" AS s
+WHERE t."id" = s."id" AND t."account_id" = s."account_id" AND s."_seq" > t."_seq";
+
 INSERT INTO "harvest"."_deleted" AS d ("stream", "id", "account_id", "seq", "deleted_at")
 SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
 ON CONFLICT ("stream", "id", "account_id") DO UPDATE SET "seq" = excluded."seq", "deleted_at" = excluded."deleted_at"
 WHERE excluded."seq" > d."seq";
+
+COPY "harvest"."_deleted" ("stream", "id", "account_id", "seq", "deleted_at") FROM STDIN (FORMAT binary);
 
 DELETE FROM "harvest"."invoice_item_categories" AS t USING unnest($2::bigint[], $3::bigint[]) AS gone ("id", "seq")
 WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";

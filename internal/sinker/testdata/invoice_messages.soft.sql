@@ -1,5 +1,7 @@
 SELECT "id", "_seq" FROM "harvest"."invoice_messages" WHERE "account_id" = $1 AND "id" = ANY($2);
 
+SELECT "id", "_seq", "account_id" FROM "harvest"."invoice_messages" WHERE "id" BETWEEN $1 AND $2 ORDER BY "id" LIMIT $3;
+
 SELECT "id", "seq", "deleted_at" FROM "harvest"."_deleted" WHERE "stream" = $1 AND "account_id" = $2 AND "id" = ANY($3);
 
 COPY "harvest"."invoice_messages" ("id", "account_id", "invoice_id", "sent_by", "sent_by_email", "sent_from", "sent_from_email", "include_link_to_client_invoice", "send_me_a_copy", "thank_you", "reminder", "send_reminder_on", "created_at", "updated_at", "attach_pdf", "event_type", "recipients", "subject", "body", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at") FROM STDIN (FORMAT binary);
@@ -11,10 +13,16 @@ SELECT "id", "account_id", "invoice_id", "sent_by", "sent_by_email", "sent_from"
 ON CONFLICT ("id", "account_id") DO UPDATE SET "invoice_id" = excluded."invoice_id", "sent_by" = excluded."sent_by", "sent_by_email" = excluded."sent_by_email", "sent_from" = excluded."sent_from", "sent_from_email" = excluded."sent_from_email", "include_link_to_client_invoice" = excluded."include_link_to_client_invoice", "send_me_a_copy" = excluded."send_me_a_copy", "thank_you" = excluded."thank_you", "reminder" = excluded."reminder", "send_reminder_on" = excluded."send_reminder_on", "created_at" = excluded."created_at", "updated_at" = excluded."updated_at", "attach_pdf" = excluded."attach_pdf", "event_type" = excluded."event_type", "recipients" = excluded."recipients", "subject" = excluded."subject", "body" = excluded."body", "extra" = excluded."extra", "_seq" = excluded."_seq", "_observed_at" = excluded."_observed_at", "_loaded_at" = excluded."_loaded_at", "_deleted_at" = excluded."_deleted_at"
 WHERE excluded."_seq" > t."_seq";
 
+UPDATE "harvest"."invoice_messages" AS t SET "invoice_id" = s."invoice_id", "sent_by" = s."sent_by", "sent_by_email" = s."sent_by_email", "sent_from" = s."sent_from", "sent_from_email" = s."sent_from_email", "include_link_to_client_invoice" = s."include_link_to_client_invoice", "send_me_a_copy" = s."send_me_a_copy", "thank_you" = s."thank_you", "reminder" = s."reminder", "send_reminder_on" = s."send_reminder_on", "created_at" = s."created_at", "updated_at" = s."updated_at", "attach_pdf" = s."attach_pdf", "event_type" = s."event_type", "recipients" = s."recipients", "subject" = s."subject", "body" = s."body", "extra" = s."extra", "_seq" = s."_seq", "_observed_at" = s."_observed_at", "_loaded_at" = s."_loaded_at", "_deleted_at" = s."_deleted_at"
+FROM "pg_temp"."stage_invoice_messages" AS s
+WHERE t."id" = s."id" AND t."account_id" = s."account_id" AND s."_seq" > t."_seq";
+
 INSERT INTO "harvest"."_deleted" AS d ("stream", "id", "account_id", "seq", "deleted_at")
 SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
 ON CONFLICT ("stream", "id", "account_id") DO UPDATE SET "seq" = excluded."seq", "deleted_at" = excluded."deleted_at"
 WHERE excluded."seq" > d."seq";
+
+COPY "harvest"."_deleted" ("stream", "id", "account_id", "seq", "deleted_at") FROM STDIN (FORMAT binary);
 
 DELETE FROM "harvest"."invoice_messages" AS t USING unnest($2::bigint[], $3::bigint[]) AS gone ("id", "seq")
 WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";

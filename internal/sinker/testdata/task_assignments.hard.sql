@@ -1,5 +1,7 @@
 SELECT "id", "_seq" FROM "harvest"."task_assignments" WHERE "account_id" = $1 AND "id" = ANY($2);
 
+SELECT "id", "_seq", "account_id" FROM "harvest"."task_assignments" WHERE "id" BETWEEN $1 AND $2 ORDER BY "id" LIMIT $3;
+
 SELECT "id", "seq", "deleted_at" FROM "harvest"."_deleted" WHERE "stream" = $1 AND "account_id" = $2 AND "id" = ANY($3);
 
 COPY "harvest"."task_assignments" ("id", "account_id", "billable", "is_active", "created_at", "updated_at", "hourly_rate", "budget", "project_id", "project_name", "project_code", "task_id", "task_name", "extra", "_seq", "_observed_at", "_loaded_at") FROM STDIN (FORMAT binary);
@@ -11,10 +13,16 @@ SELECT "id", "account_id", "billable", "is_active", "created_at", "updated_at", 
 ON CONFLICT ("id", "account_id") DO UPDATE SET "billable" = excluded."billable", "is_active" = excluded."is_active", "created_at" = excluded."created_at", "updated_at" = excluded."updated_at", "hourly_rate" = excluded."hourly_rate", "budget" = excluded."budget", "project_id" = excluded."project_id", "project_name" = excluded."project_name", "project_code" = excluded."project_code", "task_id" = excluded."task_id", "task_name" = excluded."task_name", "extra" = excluded."extra", "_seq" = excluded."_seq", "_observed_at" = excluded."_observed_at", "_loaded_at" = excluded."_loaded_at"
 WHERE excluded."_seq" > t."_seq";
 
+UPDATE "harvest"."task_assignments" AS t SET "billable" = s."billable", "is_active" = s."is_active", "created_at" = s."created_at", "updated_at" = s."updated_at", "hourly_rate" = s."hourly_rate", "budget" = s."budget", "project_id" = s."project_id", "project_name" = s."project_name", "project_code" = s."project_code", "task_id" = s."task_id", "task_name" = s."task_name", "extra" = s."extra", "_seq" = s."_seq", "_observed_at" = s."_observed_at", "_loaded_at" = s."_loaded_at"
+FROM "pg_temp"."stage_task_assignments" AS s
+WHERE t."id" = s."id" AND t."account_id" = s."account_id" AND s."_seq" > t."_seq";
+
 INSERT INTO "harvest"."_deleted" AS d ("stream", "id", "account_id", "seq", "deleted_at")
 SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
 ON CONFLICT ("stream", "id", "account_id") DO UPDATE SET "seq" = excluded."seq", "deleted_at" = excluded."deleted_at"
 WHERE excluded."seq" > d."seq";
+
+COPY "harvest"."_deleted" ("stream", "id", "account_id", "seq", "deleted_at") FROM STDIN (FORMAT binary);
 
 DELETE FROM "harvest"."task_assignments" AS t USING unnest($2::bigint[], $3::bigint[]) AS gone ("id", "seq")
 WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";

@@ -1,5 +1,7 @@
 SELECT "id", "_seq" FROM "harvest"."user_assignments" WHERE "account_id" = $1 AND "id" = ANY($2);
 
+SELECT "id", "_seq", "account_id" FROM "harvest"."user_assignments" WHERE "id" BETWEEN $1 AND $2 ORDER BY "id" LIMIT $3;
+
 SELECT "id", "seq", "deleted_at" FROM "harvest"."_deleted" WHERE "stream" = $1 AND "account_id" = $2 AND "id" = ANY($3);
 
 COPY "harvest"."user_assignments" ("id", "account_id", "is_project_manager", "is_active", "use_default_rates", "budget", "created_at", "updated_at", "hourly_rate", "project_id", "project_name", "project_code", "user_id", "user_name", "extra", "_seq", "_observed_at", "_loaded_at", "_deleted_at") FROM STDIN (FORMAT binary);
@@ -11,10 +13,16 @@ SELECT "id", "account_id", "is_project_manager", "is_active", "use_default_rates
 ON CONFLICT ("id", "account_id") DO UPDATE SET "is_project_manager" = excluded."is_project_manager", "is_active" = excluded."is_active", "use_default_rates" = excluded."use_default_rates", "budget" = excluded."budget", "created_at" = excluded."created_at", "updated_at" = excluded."updated_at", "hourly_rate" = excluded."hourly_rate", "project_id" = excluded."project_id", "project_name" = excluded."project_name", "project_code" = excluded."project_code", "user_id" = excluded."user_id", "user_name" = excluded."user_name", "extra" = excluded."extra", "_seq" = excluded."_seq", "_observed_at" = excluded."_observed_at", "_loaded_at" = excluded."_loaded_at", "_deleted_at" = excluded."_deleted_at"
 WHERE excluded."_seq" > t."_seq";
 
+UPDATE "harvest"."user_assignments" AS t SET "is_project_manager" = s."is_project_manager", "is_active" = s."is_active", "use_default_rates" = s."use_default_rates", "budget" = s."budget", "created_at" = s."created_at", "updated_at" = s."updated_at", "hourly_rate" = s."hourly_rate", "project_id" = s."project_id", "project_name" = s."project_name", "project_code" = s."project_code", "user_id" = s."user_id", "user_name" = s."user_name", "extra" = s."extra", "_seq" = s."_seq", "_observed_at" = s."_observed_at", "_loaded_at" = s."_loaded_at", "_deleted_at" = s."_deleted_at"
+FROM "pg_temp"."stage_user_assignments" AS s
+WHERE t."id" = s."id" AND t."account_id" = s."account_id" AND s."_seq" > t."_seq";
+
 INSERT INTO "harvest"."_deleted" AS d ("stream", "id", "account_id", "seq", "deleted_at")
 SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
 ON CONFLICT ("stream", "id", "account_id") DO UPDATE SET "seq" = excluded."seq", "deleted_at" = excluded."deleted_at"
 WHERE excluded."seq" > d."seq";
+
+COPY "harvest"."_deleted" ("stream", "id", "account_id", "seq", "deleted_at") FROM STDIN (FORMAT binary);
 
 DELETE FROM "harvest"."user_assignments" AS t USING unnest($2::bigint[], $3::bigint[]) AS gone ("id", "seq")
 WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";

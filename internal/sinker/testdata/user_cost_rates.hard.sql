@@ -1,5 +1,7 @@
 SELECT "id", "_seq" FROM "harvest"."user_cost_rates" WHERE "account_id" = $1 AND "id" = ANY($2);
 
+SELECT "id", "_seq", "account_id" FROM "harvest"."user_cost_rates" WHERE "id" BETWEEN $1 AND $2 ORDER BY "id" LIMIT $3;
+
 SELECT "id", "seq", "deleted_at" FROM "harvest"."_deleted" WHERE "stream" = $1 AND "account_id" = $2 AND "id" = ANY($3);
 
 COPY "harvest"."user_cost_rates" ("id", "account_id", "user_id", "amount", "start_date", "end_date", "created_at", "updated_at", "extra", "_seq", "_observed_at", "_loaded_at") FROM STDIN (FORMAT binary);
@@ -11,10 +13,16 @@ SELECT "id", "account_id", "user_id", "amount", "start_date", "end_date", "creat
 ON CONFLICT ("id", "account_id") DO UPDATE SET "user_id" = excluded."user_id", "amount" = excluded."amount", "start_date" = excluded."start_date", "end_date" = excluded."end_date", "created_at" = excluded."created_at", "updated_at" = excluded."updated_at", "extra" = excluded."extra", "_seq" = excluded."_seq", "_observed_at" = excluded."_observed_at", "_loaded_at" = excluded."_loaded_at"
 WHERE excluded."_seq" > t."_seq";
 
+UPDATE "harvest"."user_cost_rates" AS t SET "user_id" = s."user_id", "amount" = s."amount", "start_date" = s."start_date", "end_date" = s."end_date", "created_at" = s."created_at", "updated_at" = s."updated_at", "extra" = s."extra", "_seq" = s."_seq", "_observed_at" = s."_observed_at", "_loaded_at" = s."_loaded_at"
+FROM "pg_temp"."stage_user_cost_rates" AS s
+WHERE t."id" = s."id" AND t."account_id" = s."account_id" AND s."_seq" > t."_seq";
+
 INSERT INTO "harvest"."_deleted" AS d ("stream", "id", "account_id", "seq", "deleted_at")
 SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
 ON CONFLICT ("stream", "id", "account_id") DO UPDATE SET "seq" = excluded."seq", "deleted_at" = excluded."deleted_at"
 WHERE excluded."seq" > d."seq";
+
+COPY "harvest"."_deleted" ("stream", "id", "account_id", "seq", "deleted_at") FROM STDIN (FORMAT binary);
 
 DELETE FROM "harvest"."user_cost_rates" AS t USING unnest($2::bigint[], $3::bigint[]) AS gone ("id", "seq")
 WHERE t."account_id" = $1 AND t."id" = ANY($2) AND t."id" = gone."id" AND t."_seq" < gone."seq";
