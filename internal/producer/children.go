@@ -338,7 +338,7 @@ func (e *engine) secondLook(t *task, s *stream, parent, restored int64, gone fun
 			missing = append(missing, x.id)
 		}
 	})
-	if len(missing) == 0 {
+	if missing = e.seasoned(s, missing); len(missing) == 0 {
 		return nil
 	}
 	return gone(missing)

@@ -160,3 +160,29 @@ func TestP7BackWithNothingButATombstone(t *testing.T) {
 		}
 	})
 }
+
+// P7: a replica that lags answers all three, list, GET and control, as if a new row were gone: it is too new for that to be believed.
+func TestP7LaggingReplicaKnowsNoNewRow(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 403}, func(w *world) {
+		var timer int64
+		w.serve(func() {
+			pass(4*time.Minute + 30*time.Second)
+			for range 8 { // wherever in its minute the service is
+				timer = must(w.sim.StartTimer(w.sim.IDs("users")[0]))(t)
+				pass(4 * time.Second)
+				fresh := w.sim.Fault(harvesttest.Fault{Do: harvesttest.DoLag, Delay: 25 * time.Second})
+				pass(22 * time.Second)
+				fresh()
+				pass(45 * time.Second)
+			}
+			w.delete("time_entries", timer)
+			pass(2 * time.Minute)
+		})
+		for _, p := range w.topic("time_entries") {
+			if p.deleted && p.id != timer {
+				t.Errorf("entry %d was buried alive", p.id)
+			}
+		}
+		w.equal("time_entries")
+	})
+}

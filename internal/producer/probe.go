@@ -106,11 +106,12 @@ func (e *engine) total(t *task, s *stream, w window) (int, error) {
 // reconcile finds and mends what a probe saw. A difference that a search does not mend (a server that counts what it does not list, a
 // stopped sweep) is left alone until it changes, or the next sweep.
 func (e *engine) reconcile(t *task, s *stream) error {
+	s.tooSoon = false
 	if err := e.search(t, s); err != nil {
 		return err
 	}
 	ok, err := e.probe(t, s)
-	if err == nil && !ok {
+	if err == nil && !ok && !s.tooSoon {
 		e.log.Warn("the list's total differs from the rows it shows; looking again when that changes, or at the next sweep",
 			"stream", s.Name, "total", s.index.counted+s.excess, "known", s.index.counted)
 		s.excused = s.excess

@@ -32,12 +32,13 @@ type stream struct {
 	busy      map[string]bool // kinds of tasks that run now
 	fullPoll  time.Time       // when the last full poll began (P4)
 	lastProbe time.Time
-	excess    int // by how much the last probe differed
-	excused   int // a difference that no search mended; 0 = none
-	missed    int // what the latest sweep did not meet
-	brakedAt  int // unexplained candidates of a stopped sweep; 0 = none (P7)
-	stops     int // how often a sweep was stopped
-	slips     int // how often rows may have been passed over, which is the next sweep's (P6)
+	excess    int  // by how much the last probe differed
+	excused   int  // a difference that no search mended; 0 = none
+	tooSoon   bool // rows too new to be taken for gone were missed: what the count differs by is looked for again
+	missed    int  // what the latest sweep did not meet
+	brakedAt  int  // unexplained candidates of a stopped sweep; 0 = none (P7)
+	stops     int  // how often a sweep was stopped
+	slips     int  // how often rows may have been passed over, which is the next sweep's (P6)
 
 	growing  map[int64]growth // running timers by key (P8)
 	restores []kafka.Restore  // lower stamps met by sweeps, in order of time (P5)

@@ -18,6 +18,7 @@ const (
 	buriedAtOnce = 10_000              // in one transaction, which has ten seconds (P1)
 	manyDeletes  = 100                 // from here on a second list confirms instead of a GET each (P7)
 	sampleOf     = 20                  // of explained candidates one in twenty is asked for (P7)
+	replicaLag   = 30 * time.Second     // what was stamped since may not show everywhere: no absence of it is believed (P7)
 	secondsInDay = int64(24 * 60 * 60) // of UTC: days are counted from 1970-01-01
 )
 
@@ -71,7 +72,7 @@ func (e *engine) sweep(t *task, w window) error {
 
 // bury is P7 from the candidates on: explained or not, the brake, a confirmation of each, a control, the tombstones.
 func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
-	missing = s.claim(t, missing)
+	missing = s.claim(t, e.seasoned(s, missing))
 	defer s.unclaim(t, slices.Clone(missing))
 	if len(missing) == 0 || e.cfg.Deletes == deletesOff {
 		return nil
@@ -101,6 +102,17 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 		err = e.entomb(s, gone, bySweep, len(others))
 	}
 	return err
+}
+
+// seasoned keeps the keys whose last change lies so far back that whatever answers should know of it. A lagging replica leaves a new row out
+// of its list, answers 404 for it, and shows the control, which is older: for once all three misreport it (P7).
+func (e *engine) seasoned(s *stream, ids []int64) []int64 {
+	now := e.surely(time.Now())
+	kept := slices.DeleteFunc(ids, func(id int64) bool {
+		return now.Sub(time.Unix(int64(s.index.get(id).stamp), 0)) < replicaLag
+	})
+	s.tooSoon = s.tooSoon || len(kept) < len(ids)
+	return kept
 }
 
 // claim keeps the keys that no other task is burying, and marks them: what a deleted parent took along is found by a window's sweep as
