@@ -186,3 +186,56 @@ func TestP7LaggingReplicaKnowsNoNewRow(t *testing.T) {
 		w.equal("time_entries")
 	})
 }
+
+// P7: rows that moved out of a sweep's window, and that no poll has shown yet, are not missing: they stop no sweep.
+func TestP7MovedOutOfTheWindow(t *testing.T) {
+	sizes := harvesttest.Sizes{Expenses: 60, TimeEntries: 20, Users: 5, Clients: 4, Projects: 6, Tasks: 4, Invoices: 3, Estimates: 3}
+	bubble(t, harvesttest.Options{Seed: 311, Sizes: sizes}, func(w *world) {
+		ids := w.sim.IDs("expenses")
+		for _, id := range ids {
+			w.set("expenses", id, harvesttest.Fields{"spent_date": time.Now().Format(time.DateOnly)})
+		}
+		p := w.producer("HARVEST_POLL_INTERVAL=15s,expenses=2h")
+		stop, ended := w.background(p)
+		pass(12 * time.Minute)
+		for _, id := range ids[:30] {
+			w.set("expenses", id, harvesttest.Fields{"spent_date": time.Now().AddDate(0, -2, 0).Format(time.DateOnly)})
+		}
+		pass(15 * time.Minute)
+		if n := state(p, "expenses").Stopped; n > 0 {
+			t.Errorf("a sweep was stopped for %d rows that are there", n)
+		}
+		stop()
+		exits(t, <-ended, ops.ExitOK)
+		w.equal("expenses")
+	})
+}
+
+// P7: a parent that is gone explains rows only as far as those that are asked for are gone as well.
+func TestP7ExplainedRowsThatAreThere(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 312}, func(w *world) {
+		w.sync()
+		project := w.sim.IDs("projects")[0]
+		of := map[int64]bool{}
+		for _, p := range w.topic("time_entries") {
+			of[p.id] = p.fields["project_id"] == itoa(project)
+		}
+		w.sim.Fault(harvesttest.Fault{Match: "projects/" + itoa(project), Do: harvesttest.DoStatus, Status: 404, Body: `{"status":404,"error":"Not Found"}`})
+		w.sim.Fault(harvesttest.Fault{Match: "projects", Do: harvesttest.DoRewrite, Rewrite: hide("projects", project)})
+		w.sim.Fault(harvesttest.Fault{Match: "time_entries", Do: harvesttest.DoRewrite, Rewrite: func(b []byte) []byte {
+			return rewriteList(b, "time_entries", func(rows []any) []any {
+				return slices.DeleteFunc(rows, func(r any) bool { return of[int64(r.(map[string]any)["id"].(float64))] })
+			})
+		}})
+		pass(25 * time.Hour) // sweeps are due
+		_ = w.producer().Sync(w.t.Context()) // may say that sweeps were stopped
+		if !w.gone("projects", project) {
+			t.Fatal("the project is still on the topic: this proves nothing")
+		}
+		for _, p := range w.topic("time_entries") {
+			if p.deleted {
+				t.Errorf("entry %d was buried alive", p.id)
+			}
+		}
+	})
+}

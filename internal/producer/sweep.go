@@ -107,7 +107,7 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 // seasoned keeps the keys whose last change lies so far back that whatever answers should know of it. A lagging replica leaves a new row out
 // of its list, answers 404 for it, and shows the control, which is older: for once all three misreport it (P7).
 func (e *engine) seasoned(s *stream, ids []int64) []int64 {
-	now := e.surely(time.Now())
+	now := e.serverTime(time.Now())
 	kept := slices.DeleteFunc(ids, func(id int64) bool {
 		return now.Sub(time.Unix(int64(s.index.get(id).stamp), 0)) < replicaLag
 	})
@@ -168,8 +168,8 @@ func (e *engine) brake(s *stream, n int, why string) {
 	e.m.braked.WithLabelValues(s.Name).Set(float64(n))
 }
 
-// causes parts the candidates whose own parent is confirmed gone from the others. It asks for the parents of many others, and of the
-// explained what changed last: what moved to another parent in time did not go with this one.
+// causes parts the candidates whose own parent is confirmed gone from the others. It asks for the parents of many others, and for what
+// changed last: what moved to another parent in time did not go with this one, and what moved out of the window is not missing.
 func (e *engine) causes(t *task, s *stream, missing []int64) (explained, others []int64, err error) {
 	explained, others = e.explain(s, missing)
 	if len(others) > brakeFloor {
@@ -178,7 +178,7 @@ func (e *engine) causes(t *task, s *stream, missing []int64) (explained, others 
 		}
 		explained, others = e.explain(s, s.living(slices.Concat(explained, others)))
 	}
-	if len(explained) > 0 && s.Read == schema.Changes {
+	if (len(explained) > 0 || len(others) > brakeFloor) && s.Read == schema.Changes {
 		first := e.nextRequest()
 		if _, err := e.readChanges(t, s); err != nil {
 			return nil, nil, err
