@@ -227,7 +227,7 @@ func TestP7ExplainedRowsThatAreThere(t *testing.T) {
 				return slices.DeleteFunc(rows, func(r any) bool { return of[int64(r.(map[string]any)["id"].(float64))] })
 			})
 		}})
-		pass(25 * time.Hour) // sweeps are due
+		pass(25 * time.Hour)                 // sweeps are due
 		_ = w.producer().Sync(w.t.Context()) // may say that sweeps were stopped
 		if !w.gone("projects", project) {
 			t.Fatal("the project is still on the topic: this proves nothing")

@@ -18,7 +18,7 @@ const (
 	buriedAtOnce = 10_000              // in one transaction, which has ten seconds (P1)
 	manyDeletes  = 100                 // from here on a second list confirms instead of a GET each (P7)
 	sampleOf     = 20                  // of explained candidates one in twenty is asked for (P7)
-	replicaLag   = 30 * time.Second     // what was stamped since may not show everywhere: no absence of it is believed (P7)
+	replicaLag   = 30 * time.Second    // what was stamped since may not show everywhere: no absence of it is believed (P7)
 	secondsInDay = int64(24 * 60 * 60) // of UTC: days are counted from 1970-01-01
 )
 
