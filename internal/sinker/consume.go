@@ -360,11 +360,12 @@ func (c *consumer) awaitSilence(ctx context.Context, s *serving) {
 				quiet = time.Time{}
 				return nil
 			}
-			if now.fence != last.fence || !now.updatedAt.Equal(last.updatedAt) {
+			busy, err := c.offsets.busy(ctx, conn, s.p.topic, s.p.number)
+			if busy || now.fence != last.fence || !now.updatedAt.Equal(last.updatedAt) {
 				quiet = time.Now()
 			}
 			last = *now
-			return nil
+			return err
 		})
 	}
 }

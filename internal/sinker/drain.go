@@ -219,13 +219,36 @@ func (d *drain) run(ctx context.Context) error {
 		g.Go(func() error { return d.work(ctx, part) })
 	}
 	g.Go(func() error { return d.read(ctx) })
-	if err := g.Wait(); err != nil {
+	working, done := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { d.watch(working) })
+	err := g.Wait()
+	done()
+	watch.Wait()
+	if err != nil {
 		if errors.Is(err, errFenced) {
 			return ops.Fail(ops.ExitInternal, err)
 		}
 		return err
 	}
 	return nil
+}
+
+// watch gives signs of life while the drain works: a service beside it takes a partition that gives none (S1).
+func (d *drain) watch(ctx context.Context) {
+	for pauseFor(ctx, signEvery); ctx.Err() == nil; pauseFor(ctx, signEvery) {
+		g := signing{at: time.Now()}
+		for _, part := range d.parts {
+			g.add(spot{part.p.topic, part.p.number}, part.p.fence, 0, false)
+		}
+		err := d.db.use(ctx, func(conn *pgx.Conn) error {
+			_, err := d.offsets.sign(ctx, conn, &g)
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			d.log.Debug("cannot give a sign of life", "err", err)
+		}
+	}
 }
 
 // pushRows is how many records of a partition are handed over at a time.

@@ -233,5 +233,15 @@ SELECT o."topic", o."partition", o."next" FROM `+o.ident()+` AS o JOIN p USING (
 	return ours, err
 }
 
+// busy reports whether somebody holds the row of a partition: it is at work on it.
+func (o offsets) busy(ctx context.Context, conn *pgx.Conn, topic string, partition int32) (bool, error) {
+	free := 0
+	err := conn.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM `+o.ident()+` WHERE "topic" = $1 AND "partition" = $2 FOR UPDATE SKIP LOCKED) AS o`, topic, partition).Scan(&free)
+	if err != nil {
+		return false, fmt.Errorf("looking whether %s/%d is worked on: %w", topic, partition, err)
+	}
+	return free == 0, nil
+}
+
 // recordSize is about what records cost in memory beside their batch's buffer.
 func recordSize(rec *kgo.Record) int { return len(rec.Key) + len(rec.Value) + 400 }

@@ -2,13 +2,16 @@ package sinker_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"harveststream/internal/pgserver"
+	"harveststream/internal/sinker"
 )
 
 // TestComesBack: a service whose partition was taken over serves it again once the other has been silent for a while, and at an idle end
@@ -87,4 +90,77 @@ func (w *world) joinAndDie(group string, session time.Duration) {
 		}
 		req.MemberID = resp.MemberID
 	}
+}
+
+// TestSlowDrain: a drain beside a service keeps its partitions as long as it works, though it commits nothing for minutes (S1). On virtual
+// time.
+func TestSlowDrain(t *testing.T) {
+	for _, point := range []string{"ks02", "ks03"} { // before its transaction, and in it
+		url := pgserver.Database(t)
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorldIn(t, url)
+			w.topics(1, "tasks")
+			w.serve()
+			time.Sleep(10 * time.Second)
+			w.drain() // the service lets go
+			w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
+			deps := w.deps
+			deps.Hook = func(at string) error {
+				if at == point {
+					time.Sleep(5 * time.Minute)
+				}
+				return nil
+			}
+			if err := sinker.Drain(t.Context(), w.cfg, deps, time.Time{}); err != nil {
+				t.Errorf("%s: %v", point, err)
+			}
+			time.Sleep(2 * time.Minute)
+			w.publish(version{stream: stream(t, "tasks"), id: 2, row: row{}})
+			time.Sleep(time.Minute)
+			if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 2 {
+				t.Errorf("%s: %d rows: the service has not come back", point, n)
+			}
+		})
+	}
+}
+
+// TestLateUnderWay: while the database holds a service up, at_end stays where the partition's end was last reached, and once tombstones may
+// be gone the topic stops (S8). On virtual time.
+func TestLateUnderWay(t *testing.T) {
+	url := pgserver.Database(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldIn(t, url, "KAFKA_HISTORY=1m")
+		w.topics(1, "tasks")
+		keep := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "delete.retention.ms", Value: new("60000")}}
+		if _, err := kadm.NewClient(w.cl).AlterTopicConfigs(t.Context(), keep, w.kafka.Topic("tasks")); err != nil {
+			t.Fatal(err)
+		}
+		tasks := stream(t, "tasks")
+		w.publish(version{stream: tasks, id: 1, row: row{}})
+		held := make(chan struct{})
+		var hold atomic.Bool
+		w.deps.Hook = func(at string) error {
+			if at == "ks02" && hold.Load() {
+				<-held
+			}
+			return nil
+		}
+		w.serve()
+		time.Sleep(time.Minute)
+		hold.Store(true)
+		published := time.Now()
+		w.publish(version{stream: tasks, id: 2, row: row{}})
+		time.Sleep(time.Minute)
+		if at := one[time.Time](w, "SELECT at_end FROM harvest._offsets"); at.After(published) {
+			t.Errorf("at its end at %v, though what came at %v is not applied", at, published)
+		}
+		time.Sleep(3 * time.Minute)
+		close(held)
+		time.Sleep(time.Minute)
+		w.publish(version{stream: tasks, id: 3, row: row{}})
+		time.Sleep(time.Minute)
+		if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n > 2 {
+			t.Errorf("%d rows: it went on", n)
+		}
+	})
 }
