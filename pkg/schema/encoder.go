@@ -48,6 +48,7 @@ type Encoder struct {
 
 	pattern pattern
 	unlike  bool     // no object is a pattern: see blocks
+	places  []place  // of the object at hand, as the pattern's
 	starts  []int    // where each field of the object at hand begins in its body, and where the last one ends
 	parts   []uint64 // what each adds to the content hash
 	patched []patch  // what the object at hand has in the place of the pattern's values
@@ -108,7 +109,7 @@ func (e *Encoder) DecodeNew(b []byte, parent int64, known uint64, rec *Record) (
 func (e *Encoder) members(b []byte, parent int64) (n int, reason string) {
 	*e.rec = Record{Day: NoDay, Parent: parent, Owner: parent}
 	e.faulty = false
-	e.pattern.raw, e.pattern.places = e.pattern.raw[:0], e.pattern.places[:0]
+	e.places = e.places[:0]
 	e.begin(e.top)
 	if n, reason = e.scan(e.top, e.top.root, b, 0, maxDepth); reason != "" {
 		return 0, reason
@@ -185,7 +186,7 @@ func (e *Encoder) scan(o *object, n *node, b []byte, i, depth int) (end int, rea
 				return 0, reason
 			}
 			if n == e.top.root {
-				e.pattern.places = append(e.pattern.places, place{member: m, start: start, end: end})
+				e.places = append(e.places, place{member: m, start: start, end: end})
 			}
 		}
 		i, more = next(b, end, '}')

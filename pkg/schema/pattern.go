@@ -146,6 +146,7 @@ func (e *Encoder) keep(raw []byte) {
 	}
 	p := &e.pattern
 	p.raw, p.body = append(p.raw[:0], raw...), append(p.body[:0], e.rec.Body...)
+	p.places, e.places = e.places, p.places
 	p.rec = *e.rec
 	p.rec.Body = nil
 	e.patched = slices.Grow(e.patched[:0], len(p.places))
