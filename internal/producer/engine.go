@@ -44,6 +44,7 @@ type engine struct {
 	timers   timers
 	fatal    error           // ends the loop
 	noted    map[string]bool // odd values that were logged once
+	at       map[int64]int   // scratch of take
 
 	changed      func() // told after every task, for the states others may look at
 	oneShot      bool
@@ -212,7 +213,7 @@ func (e *engine) lend(a *answer) {
 		a.reader.enc.NoText = e.oneShot // which sees hardly a row twice
 	}
 	a.reader.index = nil
-	if a.call.shape == list && a.call.parent == 0 && s.Get != "" { // a doubt is settled by GET (take)
+	if a.call.shape == list && a.call.parent == 0 && s.Get != "" && a.call.task.class != backfill { // a doubt is settled by GET (take); a first read meets what is new
 		a.reader.index = s.index
 	}
 }

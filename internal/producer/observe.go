@@ -36,7 +36,8 @@ func (e *engine) take(s *stream, a *answer, how sight) (taken, error) {
 		recs = nil
 	}
 	changes := make([]change, 0, len(recs))
-	at := map[int64]int{} // where in changes a key is
+	at := e.at // where in changes a key is
+	clear(at)
 	for i := range recs {
 		rec := &recs[i]
 		if n, twice := at[rec.ID]; twice { // on one page: the last one counts
@@ -53,7 +54,7 @@ func (e *engine) take(s *stream, a *answer, how sight) (taken, error) {
 			s.revive(rec.ID, old.owner) // another answer changed the index meanwhile: the record is needed after all
 			continue
 		}
-		c := change{s: s, id: rec.ID, rec: rec, cause: how.cause, req: uint32(a.res.Number), now: a.res.Now,
+		c := change{s: s, id: rec.ID, old: old, rec: rec, cause: how.cause, req: uint32(a.res.Number), now: a.res.Now,
 			stamp: stampOf(rec.Updated, a.res.Now.UnixMilli())}
 		if rec.Updated == 0 && old != nil { // dated by a clock: where that goes back, requests tell the order
 			c.stamp = max(c.stamp, old.stamp)

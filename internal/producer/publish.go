@@ -32,6 +32,7 @@ const maxRestores = 200
 type change struct {
 	s     *stream
 	id    int64
+	old   *entry // what the index has of it, nil if nothing
 	rec   *schema.Record
 	op    string // create, update, delete
 	cause cause
@@ -162,8 +163,7 @@ func (e *engine) flush(all bool, extra ...*kgo.Record) error {
 
 // remember moves the index to what is now on the topic.
 func (e *engine) remember(c *change, r *kgo.Record) {
-	s := c.s
-	old := s.index.get(c.id)
+	s, old := c.s, c.old
 	next := entry{id: c.id, seq: seqOf(r), stamp: c.stamp, req: c.req, day: noDay}
 	if c.rec != nil {
 		next.hash, next.owner, next.day = c.rec.Hash, ownerOf(s, c.rec), dayOf(c.rec)

@@ -220,7 +220,7 @@ func (p *Producer) newEngine(ctx context.Context) *engine {
 	ctx, cancel := context.WithCancel(ctx)
 	e := &engine{
 		cfg: p.cfg, ctx: ctx, cancel: cancel, log: p.Log, m: p.metrics, client: p.client, checkpointTopic: p.cfg.Kafka.CheckpointTopic(),
-		byName: map[string]*stream{}, byTopic: map[string]*stream{}, answers: make(chan *answer), tasks: map[*task]struct{}{}, allowDeletes: -1, noted: map[string]bool{},
+		byName: map[string]*stream{}, byTopic: map[string]*stream{}, answers: make(chan *answer), tasks: map[*task]struct{}{}, allowDeletes: -1, noted: map[string]bool{}, at: map[int64]int{},
 	}
 	for _, st := range p.cfg.selected {
 		s := &stream{Stream: st, pageSize: cmp.Or(p.PageSize, fullPage), topic: p.cfg.Kafka.Topic(st.Name), interval: p.cfg.PollInterval.For(st.Name), busy: map[string]bool{}, growing: map[int64]growth{}, burying: map[int64]*task{}}

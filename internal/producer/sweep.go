@@ -428,7 +428,7 @@ func (e *engine) tombstones(s *stream, gone []int64, why cause) []change {
 	var changes []change
 	add := func(s *stream, id int64, why cause) {
 		if x := s.index.get(id); x != nil && !x.gone() {
-			changes = append(changes, change{s: s, id: id, op: "delete", cause: why, stamp: x.stamp, req: req, now: now})
+			changes = append(changes, change{s: s, id: id, old: x, op: "delete", cause: why, stamp: x.stamp, req: req, now: now})
 		}
 	}
 	for _, id := range gone {
