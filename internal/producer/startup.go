@@ -140,7 +140,7 @@ func (p *Producer) schemas(ctx context.Context, e *engine) error {
 		case errors.As(err, &refused) && refused.Incompatible():
 			return ops.Fail(ops.ExitConfig, fmt.Errorf("registering the schema of %s: the registry holds one this version cannot follow: %w", s.topic, err))
 		case err != nil:
-			return fmt.Errorf("registering the schema of %s at SCHEMA_REGISTRY_URL: %w", s.topic, err)
+			return denied(fmt.Errorf("registering the schema of %s at SCHEMA_REGISTRY_URL: %w", s.topic, err))
 		}
 		faultpoint.Pass("kp09")
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	"harveststream/internal/ops"
 	"harveststream/pkg/harvest/harvesttest"
 )
 
@@ -21,6 +22,17 @@ func TestStoppedWhileAskingTheRegistry(t *testing.T) {
 		if err := w.producer().Run(ctx); err != nil {
 			w.t.Errorf("run ended with %v, want a clean end", err)
 		}
+	})
+}
+
+// A registry that refuses the login ends a start at once, of the service too: nobody but a person mends that.
+func TestRegistryRefusesTheLogin(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 1}, func(w *world) {
+		w.registry = roundTrip(func(req *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody, Request: req}, nil
+		})
+		exits(t, w.producer().Sync(w.t.Context()), ops.ExitPermission, "SCHEMA_REGISTRY_URL")
+		exits(t, w.producer().Run(w.t.Context()), ops.ExitPermission, "SCHEMA_REGISTRY_URL")
 	})
 }
 
