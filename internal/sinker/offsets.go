@@ -210,7 +210,7 @@ func (o offsets) sign(ctx context.Context, conn *pgx.Conn, g *signing) (map[spot
 		lock = "FOR UPDATE OF o"
 	}
 	rows, err := conn.Query(ctx, `WITH p AS (
-  SELECT * FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bool[]) AS p ("topic", "partition", "fence", "next", "ended")
+  SELECT "topic", "partition", "fence", "next", "ended" FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bool[]) AS p ("topic", "partition", "fence", "next", "ended")
 ), free AS (
   SELECT o."topic", o."partition", o."next" >= p."next" AND p."ended" AS "ended" FROM `+o.ident()+` AS o JOIN p USING ("topic", "partition")
   WHERE o."fence" = p."fence" `+lock+`

@@ -396,7 +396,7 @@ func TestDataLoss(t *testing.T) {
 	w.publish(version{stream: tasks, id: 1, row: row{}}, version{stream: tasks, id: 2, row: row{}})
 	w.serve()
 	w.eventually("SELECT count(*) = 2 FROM harvest.tasks")
-	w.bus.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(req kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // kfake's order
+	w.bus.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		asked := req.(*kmsg.OffsetForLeaderEpochRequest)
 		resp := asked.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
 		topic := kmsg.NewOffsetForLeaderEpochResponseTopic()
