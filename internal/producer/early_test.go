@@ -67,3 +67,25 @@ func TestP8ListOfTooNewAParent(t *testing.T) {
 		w.equal("invoices", "invoice_messages")
 	})
 }
+
+// P8, S9: a child stream is not complete beyond a change whose list was read early and cannot be read again yet.
+func TestP8NotCompleteBeforeTheSecondReading(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 136}, func(w *world) {
+		invoice := w.sim.IDs("invoices")[0]
+		var changed time.Time
+		w.serve(func() {
+			pass(8 * time.Minute)
+			changed = time.Now()
+			must(w.sim.Send("invoices", invoice))(t)
+			pass(4 * time.Minute) // read at once, and early
+			w.sim.Fault(harvesttest.Fault{Match: "invoices/" + itoa(invoice) + "/messages", Do: harvesttest.DoStatus, Status: 503})
+			pass(10 * time.Minute)
+		})
+		if ck := w.checkpoint("invoice_messages"); ck.Cursor.After(changed) {
+			t.Errorf("complete to %s, and the list of %s was not read again", ck.Cursor, changed)
+		}
+		if ck := w.checkpoint("invoice_payments"); !ck.Cursor.After(changed) {
+			t.Errorf("the other children are complete to %s only: this proves nothing", ck.Cursor)
+		}
+	})
+}

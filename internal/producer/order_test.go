@@ -35,3 +35,15 @@ func TestP9PollsDoNotWaitBehindSweeps(t *testing.T) {
 		}
 	})
 }
+
+// P9: polls that alone would use up the budget leave the others their turns: what only a sweep can find is found.
+func TestP9SweepsHaveTheirTurn(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 137}, func(w *world) {
+		w.sync()
+		if err := w.sim.Rename("clients", w.sim.IDs("clients")[0], "Another name"); err != nil {
+			t.Fatal(err)
+		}
+		w.serve(func() { pass(time.Hour) }, "HARVEST_RATE_LIMIT=6", "HARVEST_POLL_INTERVAL=1s", "HARVEST_SWEEP_INTERVAL=10m")
+		w.equal("clients", "projects", "contacts")
+	})
+}

@@ -78,3 +78,21 @@ func TestP7ListAnsweredAfterItsParentWasDeleted(t *testing.T) {
 		w.equal("invoices", "invoice_messages", "invoice_payments")
 	})
 }
+
+// P7: a parent confirmed gone takes its children along, in the same transaction.
+func TestP7ChildrenGoWithTheirParent(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 138}, func(w *world) {
+		invoice, paid := w.invoiceWithPayments(3)
+		w.serve(func() {
+			pass(3 * time.Minute)
+			w.delete("invoices", invoice)
+			pass(3 * time.Minute)
+			for _, p := range w.topic("invoice_payments") {
+				if slices.Contains(paid, p.id) && p.deleted && p.cause != "parent" {
+					t.Errorf("payment %d went by itself: %s", p.id, p.cause)
+				}
+			}
+			w.equal("invoices", "invoice_messages", "invoice_payments")
+		})
+	})
+}
