@@ -206,3 +206,13 @@ var Dial = dial
 func Start(ctx context.Context, try func(ctx context.Context) error) error {
 	return (&sink{log: slog.New(slog.DiscardHandler)}).start(ctx, try)
 }
+
+// Waiting is whether fetching stops with so many bytes waiting for the database, and once their partition was let go.
+func Waiting(bytes int) (before, after bool) {
+	b := newBudget()
+	q := newIntake(b)
+	q.push([]*kgo.Record{{Value: make([]byte, bytes)}}, 0, time.Time{})
+	before = b.full()
+	q.close()
+	return before, b.full()
+}

@@ -366,3 +366,12 @@ CREATE TRIGGER see BEFORE INSERT ON harvest.tasks FOR EACH ROW EXECUTE FUNCTION 
 		t.Error(got)
 	}
 }
+
+// TestWaiting: fetching stops while much waits for the database, and what waited is given back with its partition (S7).
+func TestWaiting(t *testing.T) {
+	for megabytes, want := range map[int]bool{1: false, 64: true} {
+		if before, after := sinker.Waiting(megabytes << 20); before != want || after {
+			t.Errorf("%d MiB: stops %t, after they are gone %t", megabytes, before, after)
+		}
+	}
+}
