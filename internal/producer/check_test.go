@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
@@ -116,6 +117,32 @@ func TestCheckForgetfulTopic(t *testing.T) {
 		if !strings.Contains(said, "WRONG topics       topic harvest.tasks: cleanup.policy is") {
 			t.Errorf("check does not say it:\n%s", said)
 		}
+	})
+}
+
+// P11: a blocked stream's checkpoint has the reason, one that was never read too, and none any more when it is read again.
+func TestBlockedIsTold(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 216}, func(w *world) {
+		w.sim.SwitchModule("expense_feature", false)
+		exits(t, w.producer().Sync(w.t.Context()), ops.ExitPermission)
+		if ck := w.checkpoint("expenses"); !strings.Contains(ck.Blocked, "expense_feature") {
+			t.Errorf("blocked from the first day, and the checkpoint says %q", ck.Blocked)
+		}
+		w.sim.SwitchModule("expense_feature", true)
+		w.serve(func() {
+			pass(3 * time.Minute)
+			w.sim.SwitchModule("expense_feature", false)
+			pass(3 * time.Minute)
+			if ck := w.checkpoint("expenses"); !strings.Contains(ck.Blocked, "expense_feature") {
+				t.Errorf("blocked under way, and the checkpoint says %q", ck.Blocked)
+			}
+			w.sim.SwitchModule("expense_feature", true)
+			pass(3 * time.Minute)
+		})
+		if ck := w.checkpoint("expenses"); ck.Blocked != "" {
+			t.Errorf("read again, and the checkpoint says %q", ck.Blocked)
+		}
+		w.equal("expenses", "expense_categories")
 	})
 }
 

@@ -261,6 +261,7 @@ func (e *engine) whyForbidden(s *stream, err error) string {
 func (e *engine) block(s *stream, reason string, code int) {
 	e.log.Error("stream blocked", "stream", s.Name, "reason", reason, "next_try", blockedEvery.String())
 	s.blocked = &blocked{reason: reason, since: time.Now(), code: code, module: e.account.off(s.Stream)}
+	s.dirty = true // `status` tells it
 	e.m.blocked.WithLabelValues(s.Name).Set(1)
 	e.fail(s, ops.Fail(code, fmt.Errorf("stream %s is blocked: %s", s.Name, reason)))
 	e.timers.set(time.Now().Add(blockedEvery), func(time.Time) { e.unblock(s) })
@@ -268,7 +269,7 @@ func (e *engine) block(s *stream, reason string, code int) {
 
 func (e *engine) unblock(s *stream) {
 	if s.blocked != nil && !e.account.off(s.Stream) {
-		s.blocked = nil
+		s.blocked, s.dirty = nil, true
 		s.fullPoll = time.Time{}
 		e.m.blocked.WithLabelValues(s.Name).Set(0)
 	}
