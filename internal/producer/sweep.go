@@ -105,8 +105,12 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 }
 
 // seasoned keeps the keys whose last change lies so far back that whatever answers should know of it. A lagging replica leaves a new row out
-// of its list, answers 404 for it, and shows the control, which is older: for once all three misreport it (P7).
+// of its list, answers 404 for it, and shows the control, which is older: for once all three misreport it (P7). A one-shot command has no
+// later look, after which its topics would be equal: it believes them.
 func (e *engine) seasoned(s *stream, ids []int64) []int64 {
+	if e.oneShot {
+		return ids
+	}
 	now := e.serverTime(time.Now())
 	kept := slices.DeleteFunc(ids, func(id int64) bool {
 		return now.Sub(time.Unix(int64(s.index.get(id).stamp), 0)) < replicaLag

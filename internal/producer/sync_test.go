@@ -23,6 +23,19 @@ func TestSyncTwice(t *testing.T) {
 	})
 }
 
+// P7: a row that was changed and deleted a moment before a pass is gone after it: there is no later look.
+func TestSyncBuriesWhatWasJustChanged(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 5}, func(w *world) {
+		w.sync()
+		id := w.sim.IDs("time_entries")[0]
+		w.set("time_entries", id, harvesttest.Fields{"notes": "a slip"})
+		w.sync()
+		w.delete("time_entries", id)
+		w.sync()
+		w.equal("time_entries")
+	})
+}
+
 // Rounds of changes of every kind, each followed by one pass with everything due, leave the topics equal to the account.
 func TestSyncRounds(t *testing.T) {
 	bubble(t, harvesttest.Options{Seed: 2}, func(w *world) {
