@@ -115,7 +115,7 @@ func catcher(by string) []string {
 var (
 	failedSeed = regexp.MustCompile(`--- FAIL: TestSimulation/seed=(\d+)`)
 	failedTest = regexp.MustCompile(`--- FAIL: (Test\w+)`)
-	oracle     = regexp.MustCompile(`_test\.go:\d+: .*?\b([A-Z]{3,}): `)
+	oracle     = regexp.MustCompile(`_test\.go:\d+: .*?\b(GAP|TWO|[A-Z]{4,}): `)
 )
 
 // caught is which seed or test fails, and what the oracle calls it.
