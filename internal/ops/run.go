@@ -118,7 +118,14 @@ func harden(cmd *cobra.Command, began *bool) {
 		}
 	case cmd.Run == nil && cmd.HasParent():
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			return fmt.Errorf("%s needs one of its own commands, not %q", cmd.CommandPath(), args)
+			var own []string
+			for _, sub := range cmd.Commands() {
+				own = append(own, sub.Name())
+			}
+			if len(args) == 0 {
+				args = []string{""}
+			}
+			return fmt.Errorf("unknown command %q for %q, which has %s", args[0], cmd.CommandPath(), strings.Join(own, ", "))
 		}
 	}
 }

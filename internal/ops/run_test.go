@@ -77,7 +77,7 @@ func TestExecute(t *testing.T) {
 		"--bogus":                 {code: 64, stderr: "thing: unknown flag: --bogus (thing --help tells more)"},
 		"bogus":                   {code: 64, stderr: `thing: unknown command "bogus"`},
 		"wait bogus":              {code: 64, stderr: `thing: unknown command "bogus"`},
-		"group":                   {code: 64, stderr: "thing group needs one of its own commands"},
+		"group":                   {code: 64, stderr: `unknown command "" for "thing group", which has list`},
 		"group bogus":             {code: 64, stderr: "bogus"},
 		"group list":              {code: 0},
 		"fail":                    {code: 64, stderr: "thing: accepts 1 arg(s)"},
