@@ -129,11 +129,11 @@ func CheckTopics(ctx context.Context, cl *kgo.Client, c Config, streams []string
 	if err != nil {
 		return nil, err
 	}
-	var differ []string
+	var differ, absent []string
 	for _, p := range plans {
 		for _, t := range p.topics {
 			if _, exists := ids[t]; !exists {
-				differ = append(differ, fmt.Sprintf("topic %s does not exist yet", t))
+				absent = append(absent, t)
 				continue
 			}
 			for _, s := range p.settings[1:] { // the first is its cleanup.policy
@@ -142,6 +142,12 @@ func CheckTopics(ctx context.Context, cl *kgo.Client, c Config, streams []string
 				}
 			}
 		}
+	}
+	switch {
+	case len(there) == 0:
+		differ = append(differ, fmt.Sprintf("none of the %d exists yet, a start makes them", len(absent)))
+	case len(absent) > 0:
+		differ = append(differ, fmt.Sprintf("%d do not exist yet, a start makes them: %s", len(absent), strings.Join(absent, ", ")))
 	}
 	return differ, forgetful(settings, there)
 }

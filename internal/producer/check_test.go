@@ -44,7 +44,7 @@ func TestCheckWritesNothing(t *testing.T) {
 		w.registry = readingOnly{registry, t}
 		said, err := check(w, w.producer())
 		exits(t, err, ops.ExitOK)
-		if !strings.Contains(said, "42 schemas are still to be registered") || !strings.Contains(said, "harvest.clients does not exist yet") {
+		if !strings.Contains(said, "42 schemas are still to be registered") || !strings.Contains(said, "none of the 22 exists yet") {
 			t.Errorf("before a first start:\n%s", said)
 		}
 		cl, _ := w.client()
@@ -152,18 +152,20 @@ func TestReadingExits(t *testing.T) {
 		trouble  func(*world)
 		code     int
 		commands []string
+		env      []string
 	}{
-		"Harvest in trouble": {func(w *world) { w.sim.Fault(harvesttest.Fault{Do: harvesttest.DoStatus, Status: 503}) }, ops.ExitUnavailable, []string{"discover", "plan"}},
-		"a revoked token":    {func(w *world) { w.sim.SetToken("another") }, ops.ExitPermission, []string{"discover", "plan"}},
-		"no Harvest":         {func(w *world) { w.sim.Fault(harvesttest.Fault{Do: harvesttest.DoBody, Body: "{}"}) }, ops.ExitData, []string{"discover", "plan"}},
-		"brokers away":       {func(w *world) { w.bus.Close() }, ops.ExitUnavailable, []string{"status"}},
+		"Harvest in trouble": {func(w *world) { w.sim.Fault(harvesttest.Fault{Do: harvesttest.DoStatus, Status: 503}) }, ops.ExitUnavailable, []string{"discover", "plan"}, nil},
+		"a revoked token":    {func(w *world) { w.sim.SetToken("another") }, ops.ExitPermission, []string{"discover", "plan"}, nil},
+		"no Harvest":         {func(w *world) { w.sim.Fault(harvesttest.Fault{Do: harvesttest.DoBody, Body: "{}"}) }, ops.ExitData, []string{"discover", "plan"}, nil},
+		"another account":    {func(*world) {}, ops.ExitConfig, []string{"discover", "plan"}, []string{"HARVEST_ACCOUNT_ID=99"}},
+		"brokers away":       {func(w *world) { w.bus.Close() }, ops.ExitUnavailable, []string{"status"}, nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, harvesttest.Options{Seed: 215}, func(w *world) {
 				c.trouble(w)
 				for _, command := range c.commands {
-					exits(t, w.producer().Reading()[command](w.t.Context()), c.code)
+					exits(t, w.producer(c.env...).Reading()[command](w.t.Context()), c.code)
 				}
 			})
 		})

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -28,8 +30,6 @@ func Command(env ops.Env) *cobra.Command {
 		Use: "producer", Short: "Harvest to Kafka", Long: about + "\n" + ops.HelpText(ops.Variables[Config]()),
 		RunE: c.run((*Producer).Run),
 	}
-	root.PersistentFlags().BoolVar(&c.takeOver, "take-over", false, "become the writer at once, without waiting for another one's sign of life")
-	root.PersistentFlags().BoolVar(&c.initialise, "initialise", false, "begin although topics hold data and no checkpoint: read anew, publish only differences")
 	service := &cobra.Command{Use: "run", Short: "Serve until stopped (the default)", RunE: c.run((*Producer).Run)}
 	sync := &cobra.Command{Use: "sync", Short: "One complete pass over the selected streams, then exit", RunE: c.run(c.sync)}
 	check := &cobra.Command{Use: "check", Short: "Look at everything the service needs, item by item, and say how to mend what is wrong", RunE: c.check}
@@ -37,7 +37,12 @@ func Command(env ops.Env) *cobra.Command {
 	discover.Flags().BoolVar(&c.json, "json", false, "as JSON")
 	plan := &cobra.Command{Use: "plan", Short: "What this configuration costs: requests, freshness, times of first read and sweeps", RunE: c.plan}
 	status := &cobra.Command{Use: "status", Short: "Checkpoints, cursors, freshness, pending work, as the topics tell", RunE: c.status}
-	root.AddCommand(service, sync, check, discover, plan, status, c.sweepCommand(), c.resetCommand())
+	sweep, reset := c.sweepCommand(), c.resetCommand()
+	for _, writing := range []*cobra.Command{root, service, sync, sweep, reset} {
+		writing.Flags().BoolVar(&c.takeOver, "take-over", false, "become the writer at once, without waiting for another one's sign of life")
+		writing.Flags().BoolVar(&c.initialise, "initialise", false, "begin although topics hold data and no checkpoint: read anew, publish only differences")
+	}
+	root.AddCommand(service, sync, check, discover, plan, status, sweep, reset)
 	return root
 }
 
@@ -55,8 +60,8 @@ func (c *commands) load() (*Producer, error) {
 	if err != nil {
 		return nil, ops.Fail(ops.ExitConfig, err)
 	}
-	for _, w := range ops.Unknown[Config](c.env.Environ, c.env.Dotenv, "HARVEST_") {
-		log.Warn(w)
+	for _, name := range ops.Unknown[Config](c.env.Environ, c.env.Dotenv, "HARVEST_", "KAFKA_", "SCHEMA_REGISTRY_") {
+		log.Warn("variable is not known, most likely misspelt", "name", name)
 	}
 	p, err := New(cfg, Deps{Log: log, Version: c.env.Version})
 	if err != nil {
@@ -101,7 +106,11 @@ func printStates(out io.Writer, states []StreamState) error {
 		case s.Reading:
 			state = "first read not complete"
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", s.Stream, s.Rows, s.Published, s.Cursor.Format(time.RFC3339), state)
+		to := ""
+		if !s.Cursor.IsZero() {
+			to = s.Cursor.Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", s.Stream, s.Rows, s.Published, to, state)
 	}
 	return w.Flush()
 }
@@ -120,7 +129,11 @@ func (c *commands) sweepCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return errors.Join(p.Sweep(cmd.Context(), names, allow, dry), printStates(c.env.Stdout, p.States()))
+		err = p.Sweep(cmd.Context(), names, allow, dry)
+		touched := slices.DeleteFunc(slices.Clone(p.States()), func(s StreamState) bool {
+			return s.Published == 0 && !slices.Contains(names, s.Stream)
+		})
+		return errors.Join(err, printStates(c.env.Stdout, touched))
 	}
 	return cmd
 }
@@ -137,7 +150,7 @@ func (c *commands) resetCommand() *cobra.Command {
 		if err := p.selectedAll(names); err != nil {
 			return err
 		}
-		if err := ops.Confirm(c.env, fmt.Sprintf("Read %d streams of account %d from the anchor again?", len(names), p.cfg.AccountID), yes); err != nil {
+		if err := ops.Confirm(c.env, fmt.Sprintf("Read %s of account %d from the anchor again?", strings.Join(names, ", "), p.cfg.AccountID), yes); err != nil {
 			return err
 		}
 		return errors.Join(p.Reset(cmd.Context(), names), printStates(c.env.Stdout, p.States()))

@@ -19,7 +19,7 @@ type Config struct {
 	AccountID int64      `env:"HARVEST_ACCOUNT_ID,required" doc:"number of the account"`
 	Contact   string     `env:"HARVEST_CONTACT" doc:"address or link for the User-Agent that Harvest demands"`
 	BaseURL   string     `env:"HARVEST_BASE_URL" envDefault:"https://api.harvestapp.com/v2" doc:"where the API is; plain http only to loopback"`
-	Anchor    Anchor     `env:"HARVEST_ANCHOR_DATE" doc:"time entries, expenses, invoices and estimates changed since are mirrored: a date (midnight UTC), an RFC 3339 instant, or all; default: one year back, fixed at the first start"`
+	Anchor    Anchor     `env:"HARVEST_ANCHOR_DATE" doc:"time entries, expenses, invoices and estimates changed since are mirrored: a date (midnight UTC), an RFC 3339 instant, or all; none: one year back, fixed at the first start"`
 	Streams   []string   `env:"HARVEST_STREAMS" envDefault:"*" doc:"streams to mirror: names and patterns, comma-separated, - before one takes out"`
 	Omit      string     `env:"HARVEST_OMIT" doc:"fields that stay null everywhere: users.cost_rate,*.notes"`
 
@@ -37,9 +37,9 @@ type Config struct {
 	Kafka kafka.Config
 
 	ReplicationFile string `env:"REPLICATION_FILE" doc:"YAML file that selects streams, their mode and their tables; wins over HARVEST_STREAMS"`
-	AdminAddr       string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:8080" empty:"off" doc:"where /healthz, /readyz, /metrics and /streams are served; empty: nowhere"`
+	AdminAddr       string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:8080" empty:"off" doc:"where /healthz, /readyz, /metrics and /streams are served"`
 	LogLevel        string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
-	LogFormat       string `env:"LOG_FORMAT" envDefault:"auto" doc:"text, json, or auto: text on a terminal"`
+	LogFormat       string `env:"LOG_FORMAT" envDefault:"auto" doc:"text, json, or auto: text on a terminal, JSON elsewhere"`
 
 	omit     schema.Omit
 	selected []*schema.Stream

@@ -59,6 +59,11 @@ func TestSweepDryRunWritesNothing(t *testing.T) {
 		if n := state(p, "expenses").Missed; n < 2 {
 			t.Errorf("%d missing expenses are told, want 2 at least", n)
 		}
+		p = w.producer("HARVEST_ANCHOR_DATE=1990-01-01")
+		exits(t, p.Sweep(w.t.Context(), []string{"expenses"}, -1, false), ops.ExitOK)
+		if n := state(p, "expenses").Missed; n != 0 {
+			t.Errorf("%d expenses are missing after they were deleted", n)
+		}
 	})
 }
 

@@ -36,6 +36,9 @@ func (c *commands) plan(cmd *cobra.Command, _ []string) error {
 }
 
 func (p *Producer) plan(ctx context.Context, out io.Writer) error {
+	if _, err := readAccount(ctx, p.client, p.cfg.AccountID); err != nil {
+		return unread(err) // every list of an account out of reach answers 404
+	}
 	totals, err := p.totals(ctx)
 	if err != nil {
 		return unread(err)

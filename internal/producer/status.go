@@ -14,7 +14,7 @@ type StreamState struct {
 	Reading   bool      `json:"first_read"` // the first read is not complete
 	Pending   int       `json:"pending_parents,omitempty"`
 	Blocked   string    `json:"blocked,omitempty"`
-	Missed    int       `json:"missed,omitempty"` // rows the latest sweep did not meet
+	Missed    int       `json:"missed,omitempty"` // rows the latest sweep did not meet and has not buried
 	Stopped   int       `json:"stopped_sweep_rows,omitempty"`
 }
 

@@ -421,6 +421,7 @@ func (e *engine) entomb(s *stream, gone []int64, why cause, unexplained int) err
 		return nil
 	}
 	e.log.Info("deleted", "stream", s.Name, "keys", len(gone), "records", records)
+	s.missed = max(0, s.missed-len(gone))
 	e.cascade(s, gone)
 	return nil
 }
