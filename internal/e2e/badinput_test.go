@@ -97,6 +97,19 @@ func TestWrongTogether(t *testing.T) {
 	}
 }
 
+// A variable that nobody knows is named, and said to be misspelt.
+func TestMisspeltVariables(t *testing.T) {
+	t.Parallel()
+	for i, args := range [][]string{{"sweep", "nothing"}, {"status"}} {
+		p := programs[i]
+		var out bytes.Buffer
+		ops.Execute(t.Context(), ops.Env{Environ: append(slices.Clone(p.least), "KAFKA_BROKER=localhost:1"), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out}, args, p.root)
+		if said := out.String(); !strings.Contains(said, "misspelt") || !strings.Contains(said, "KAFKA_BROKER\"") {
+			t.Errorf("%s: %s", p.name, said)
+		}
+	}
+}
+
 func (p *program) refuses(t *testing.T, variable string, environ []string) {
 	t.Helper()
 	var out bytes.Buffer

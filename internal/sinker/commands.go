@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,13 +22,19 @@ type (
 // commands is the program's command line (design §7).
 type commands struct{ env ops.Env }
 
+const about = `sinker keeps a PostgreSQL schema equal to the topics that the producer writes.
+
+Exit codes: 0 done, 64 usage, 65 data (a topic that stops, tables that differ, too many dead letters), 69 unavailable,
+70 internal or let go to another sinker, 77 permission, 78 configuration.
+`
+
 // Command is the program: what its commands are called, what they take and what they print.
 func Command(env ops.Env) *cobra.Command {
 	c := commands{env}
 	root := &cobra.Command{
 		Use:   "sinker",
 		Short: "Keeps a PostgreSQL schema equal to the topics",
-		Long:  "Keeps a PostgreSQL schema equal to the topics that the producer writes.\n\n" + ops.HelpText(ops.Variables[Config]()),
+		Long:  about + "\n" + ops.HelpText(ops.Variables[Config]()),
 		Args:  cobra.NoArgs,
 		RunE:  c.run,
 	}
@@ -36,7 +43,7 @@ func Command(env ops.Env) *cobra.Command {
 		c.drain(), c.check(), c.ddl(),
 		&cobra.Command{Use: "status", Short: "Offsets, lag, freshness, dead letters", RunE: c.with(Status)},
 		c.deadLetters(), c.rebuild(),
-		&cobra.Command{Use: "verify STREAM…", Short: "Compare tables with their topics and change nothing; 65 where they differ", Args: cobra.MinimumNArgs(1),
+		&cobra.Command{Use: "verify STREAM...", Short: "Compare tables with their topics and change nothing; 65 where they differ", Args: cobra.MinimumNArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				cfg, deps, err := c.load()
 				if err != nil {
@@ -129,13 +136,13 @@ func (c commands) ddl() *cobra.Command {
 
 func (c commands) rebuild() *cobra.Command {
 	var yes bool
-	cmd := &cobra.Command{Use: "rebuild STREAM…", Short: "Make tables equal to their topics, read from the start", Args: cobra.MinimumNArgs(1),
+	cmd := &cobra.Command{Use: "rebuild STREAM...", Short: "Make tables equal to their topics, read from the start", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, deps, err := c.load()
 			if err != nil {
 				return err
 			}
-			if err := ops.Confirm(c.env, fmt.Sprintf("Rebuild %q in schema %s from the topics?", args, cfg.Schema), yes); err != nil {
+			if err := ops.Confirm(c.env, fmt.Sprintf("Rebuild %s in schema %s from the topics?", strings.Join(args, ", "), cfg.Schema), yes); err != nil {
 				return err
 			}
 			return Rebuild(cmd.Context(), cfg, deps, args)

@@ -26,7 +26,7 @@ type Config struct {
 	Kafka       kafka.Config
 	DatabaseURL ops.Secret `env:"DATABASE_URL,required" doc:"PostgreSQL to write to: postgres://user:password@host/database"`
 	Group       string     `env:"SINK_GROUP" envDefault:"harvest-sinker" doc:"begins the name of the consumer group; the target's own id ends it"`
-	AdminAddr   string     `env:"ADMIN_ADDR" envDefault:"127.0.0.1:8081" empty:"off" doc:"address of /healthz, /readyz, /metrics, /streams"`
+	AdminAddr   string     `env:"ADMIN_ADDR" envDefault:"127.0.0.1:8081" empty:"off" doc:"where /healthz, /readyz, /metrics and /streams are served"`
 	LogLevel    string     `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
 	LogFormat   string     `env:"LOG_FORMAT" envDefault:"auto" doc:"text, json, or auto: text on a terminal, JSON elsewhere"`
 }

@@ -32,6 +32,10 @@ func Drain(ctx context.Context, cfg Config, deps Deps, until time.Time) error {
 	if err := d.plan(ctx); err != nil {
 		return err
 	}
+	began, offsets := time.Now(), int64(0)
+	for _, part := range d.parts {
+		offsets += part.to - part.from
+	}
 	if err := d.run(ctx); err != nil {
 		return err
 	}
@@ -40,6 +44,9 @@ func Drain(ctx context.Context, cfg Config, deps Deps, until time.Time) error {
 		if err := s.readCheckpoints(ctx); err != nil {
 			d.failed = append(d.failed, fmt.Errorf("reading the checkpoint topic: %w", err))
 		}
+	}
+	if len(d.failed) == 0 {
+		s.log.Info("drained", "partitions", len(d.parts), "offsets", offsets, "took", time.Since(began).Round(time.Millisecond).String())
 	}
 	return errors.Join(d.failed...)
 }
@@ -124,8 +131,8 @@ func (d *drain) beyond(ctx context.Context, ends kafka.Offsets) error {
 }
 
 func (d *drain) past(topic string, number int32, next, to int64) error {
-	return ops.Fail(ops.ExitConfig, fmt.Errorf("%s/%d begins at %d, or is applied to it, beyond %s (%d): drain into a new SINK_SCHEMA",
-		topic, number, next, d.until.Format(time.RFC3339), to))
+	return ops.Fail(ops.ExitConfig, fmt.Errorf("%s/%d ended at offset %d by %s, and is applied, or begins, at %d: no table goes back; drain into a new SINK_SCHEMA",
+		topic, number, to, d.until.Format(time.RFC3339), next))
 }
 
 // missing looks whether a topic that does not exist ever did (S2).

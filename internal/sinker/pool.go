@@ -124,10 +124,24 @@ func (p *pool) acquire(ctx context.Context) (*pgx.Conn, error) {
 	conn, err := pgx.ConnectConfig(ctx, p.config)
 	if err != nil {
 		p.free <- struct{}{}
-		return nil, fmt.Errorf("connecting to DATABASE_URL: %w", err)
+		return nil, &connectError{err}
 	}
 	return conn, nil
 }
+
+// connectError says in one line, and once, what pgx says in a line for each address and each way of TLS.
+type connectError struct{ err error }
+
+func (e *connectError) Error() string {
+	tries := strings.Split(e.err.Error(), "\n\t")
+	text := "connecting to DATABASE_URL: " + tries[0]
+	if len(tries) > 1 {
+		text += " " + strings.Join(slices.Compact(tries[1:]), "; ")
+	}
+	return text
+}
+
+func (e *connectError) Unwrap() error { return e.err }
 
 // take takes a connection that is made, nil where there is none.
 func (p *pool) take() *pgx.Conn {

@@ -28,10 +28,17 @@ func Rebuild(ctx context.Context, cfg Config, deps Deps, streams []string) error
 	})
 }
 
-// Verify makes the same comparison and changes nothing. Tables that differ are an error (65).
+// Verify makes the same comparison and changes nothing. Tables that differ are an error (65), and so are none (78).
 func Verify(ctx context.Context, cfg Config, deps Deps, streams []string) error {
+	err := withDatabase(ctx, cfg, deps, func(s *sink, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "SELECT FROM "+s.offsets.ident()+" LIMIT 0")
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	var differ []string
-	err := eachShadow(ctx, cfg, deps, streams, func(ctx context.Context, sh *shadow) error {
+	err = eachShadow(ctx, cfg, deps, streams, func(ctx context.Context, sh *shadow) error {
 		found, err := sh.verify(ctx)
 		if err != nil {
 			return err

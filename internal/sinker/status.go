@@ -100,12 +100,12 @@ func Check(ctx context.Context, cfg Config, deps Deps) error {
 	for _, check := range []func(context.Context, *sink) []finding{checkDatabase, checkKafka, checkTopics, checkRegistry} {
 		limited, cancel := context.WithTimeout(ctx, 20*time.Second)
 		for _, f := range check(limited, s) {
-			mark := "ok  "
+			mark := "ok"
 			if f.err != nil {
-				mark, f.detail = "FAIL", oneLine(f.err.Error())
+				mark, f.detail = "WRONG", oneLine(f.err.Error())
 				failed = append(failed, f.err)
 			}
-			if _, err := fmt.Fprintf(deps.Stdout, "%s  %-24s %s\n", mark, f.item, f.detail); err != nil {
+			if _, err := fmt.Fprintf(deps.Stdout, "%-5s %-24s %s\n", mark, f.item, f.detail); err != nil {
 				cancel()
 				return err
 			}
@@ -113,14 +113,14 @@ func Check(ctx context.Context, cfg Config, deps Deps) error {
 		cancel()
 	}
 	for _, w := range cfg.Warnings() {
-		if _, err := fmt.Fprintf(deps.Stdout, "warn  %s\n", w); err != nil {
+		if _, err := fmt.Fprintf(deps.Stdout, "note  %-24s %s\n", "settings", w); err != nil {
 			return err
 		}
 	}
 	if len(failed) == 0 {
 		return nil
 	}
-	return ops.Fail(ops.ExitCode(failed[0]), fmt.Errorf("%d of the items above need mending", len(failed)))
+	return ops.Fail(ops.ExitCode(failed[0]), errors.New("not everything is as the service needs it, see above"))
 }
 
 // checkDatabase looks at connection, version, rights and tables.
