@@ -25,7 +25,7 @@ type commands struct{ env ops.Env }
 const about = `sinker keeps a PostgreSQL schema equal to the topics that the producer writes.
 
 Exit codes: 0 done, 64 usage, 65 data (a topic that stops, tables that differ, too many dead letters), 69 unavailable,
-70 internal or let go to another sinker, 77 permission, 78 configuration.
+70 internal or taken over, 77 permission, 78 configuration.
 `
 
 // Command is the program: what its commands are called, what they take and what they print.
