@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -45,7 +46,7 @@ func (c Config) Options() ([]kgo.Opt, error) {
 		kgo.WithDecompressor(unpack),
 	}
 	if c.Log != nil {
-		opts = append(opts, kgo.WithLogger(logger{c.Log}))
+		opts = append(opts, kgo.WithLogger(&logger{to: c.Log, said: map[string]time.Time{}}))
 	}
 	if c.Dial != nil {
 		opts = append(opts, kgo.Dialer(c.Dial))
@@ -155,11 +156,20 @@ func (d decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]
 	return d.Decompressor.Decompress(src, codec)
 }
 
-// logger hands the client's warnings to slog.
-type logger struct{ to *slog.Logger }
+// logger hands the client's warnings to slog, not every time: while a broker is away the client says so at each of several tries a second.
+type logger struct {
+	to   *slog.Logger
+	mu   sync.Mutex
+	said map[string]time.Time
+}
+
+const (
+	sayAgain = 30 * time.Second // before that, the same words are for debugging
+	maxSaid  = 100
+)
 
 // Level is what the client may trouble itself to say.
-func (l logger) Level() kgo.LogLevel {
+func (l *logger) Level() kgo.LogLevel {
 	if l.to.Enabled(context.Background(), slog.LevelDebug) {
 		return kgo.LogLevelInfo
 	}
@@ -167,10 +177,24 @@ func (l logger) Level() kgo.LogLevel {
 }
 
 // Log passes one message on. The client's info is our debug.
-func (l logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+func (l *logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	to := slog.LevelDebug
-	if level <= kgo.LogLevelWarn {
+	if level <= kgo.LogLevelWarn && l.isNews(fmt.Sprint(msg, keyvals)) {
 		to = slog.LevelWarn
 	}
 	l.to.Log(context.Background(), to, msg, keyvals...)
+}
+
+func (l *logger) isNews(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if now.Sub(l.said[text]) < sayAgain {
+		return false
+	}
+	if len(l.said) >= maxSaid {
+		clear(l.said)
+	}
+	l.said[text] = now
+	return true
 }
