@@ -16,11 +16,15 @@ type query struct {
 
 var queries = []query{
 	{"Hours and billable amounts of the last 30 days, by client", "time_entries",
-		`SELECT client_name, round(sum(hours), 1) AS hours, round(sum(hours * billable_rate) FILTER (WHERE billable), 2) AS amount
-  FROM %s WHERE spent_date > current_date - 30 GROUP BY client_name ORDER BY hours DESC LIMIT 10`},
+		`SELECT client_name, round(sum(hours), 1) AS hours,
+       round(sum(hours * billable_rate) FILTER (WHERE billable), 2) AS amount
+  FROM %s WHERE spent_date > current_date - 30
+ GROUP BY client_name ORDER BY hours DESC LIMIT 10`},
 	{"What the open invoices bill, line by line (line_items is a table of its own, too)", "invoices",
-		`SELECT i.number, i.client_name, i.due_date, item->>'description' AS item, (item->>'amount')::numeric AS amount, i.currency
-  FROM %s i, jsonb_array_elements(i.line_items) AS item WHERE i.state = 'open' ORDER BY i.due_date, i.number LIMIT 10`},
+		`SELECT i.number, i.client_name, i.due_date, item->>'description' AS item,
+       (item->>'amount')::numeric AS amount, i.currency
+  FROM %s i, jsonb_array_elements(i.line_items) AS item
+ WHERE i.state = 'open' ORDER BY i.due_date, i.number LIMIT 10`},
 	{"The latest changes, and how long each took from Harvest to here (run it again and again)", "time_entries",
 		`SELECT id, user_name, project_name, hours, is_running, updated_at, _loaded_at - updated_at AS took
   FROM %s ORDER BY _seq DESC LIMIT 10`},

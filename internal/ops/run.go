@@ -153,6 +153,9 @@ func printable(err error) string {
 	if len(text) > maxLine && !multiline {
 		text = text[:maxLine] + "…"
 	}
+	if !multiline { // lists, as of the addresses that were tried
+		text = strings.NewReplacer(":\n\t", ": ", "\n\t", "\n").Replace(text)
+	}
 	var b strings.Builder
 	for _, r := range text {
 		switch {

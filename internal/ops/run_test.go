@@ -85,6 +85,7 @@ func TestExecute(t *testing.T) {
 		"fail --code x y":         {code: 64, stderr: "thing: invalid argument"},
 		"fail oops":               {code: 70, stderr: "thing: oops\n"},
 		"fail --code 69 away":     {code: 69, stderr: "thing: away\n"},
+		"fail a:\n\tb\n\tc":       {code: 70, stderr: "thing: a: b; c\n"},
 		"fail a\x1b[31m\nb\u009b": {code: 70, stderr: "thing: a\\u001b[31m; b\\u009b\n"},
 	} {
 		var stdout, stderr bytes.Buffer
