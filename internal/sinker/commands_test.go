@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"harveststream/internal/ops"
 	"harveststream/internal/sinker"
 )
@@ -112,6 +114,15 @@ func TestReports(t *testing.T) {
 	w.sql("UPDATE harvest._offsets SET topic_id = 'other'")
 	if err := sinker.Check(t.Context(), w.cfg, w.deps); ops.ExitCode(err) != ops.ExitData {
 		t.Errorf("check of a topic made anew: %v", err)
+	}
+	if err := sinker.Verify(t.Context(), w.cfg, w.deps, []string{"tasks"}); ops.ExitCode(err) != ops.ExitData || strings.Count(err.Error(), "stream tasks") != 1 {
+		t.Errorf("verify of a topic made anew: %v", err)
+	}
+	if _, err := kadm.NewClient(w.cl).DeleteTopics(t.Context(), w.kafka.Topic("tasks")); err != nil {
+		t.Fatal(err)
+	}
+	if err := sinker.Check(t.Context(), w.cfg, w.deps); ops.ExitCode(err) != ops.ExitData || !strings.Contains(out.String(), "topic harvest.tasks is gone") {
+		t.Errorf("check of a topic that is gone: %v\n%s", err, out.String())
 	}
 }
 

@@ -83,6 +83,9 @@ func eachShadow(ctx context.Context, cfg Config, deps Deps, streams []string, f 
 			}
 			return f(ctx, sh)
 		})
+		if _, names := errors.AsType[*stopError](err); names {
+			return err
+		}
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", t.stream.Name, explain(err))
 		}

@@ -228,11 +228,8 @@ func checkTopics(ctx context.Context, s *sink) []finding {
 	for _, t := range s.tables {
 		p := s.partition(t, 0, 1)
 		state, err := p.look(ctx)
-		switch {
-		case errors.Is(err, errNoTopic):
-			waiting++
-			continue
-		case err != nil:
+		absent := errors.Is(err, errNoTopic)
+		if err != nil && !absent {
 			return append(list, finding{item: "topic " + p.topic, err: unreachable(err)})
 		}
 		var stored *offset
@@ -240,12 +237,18 @@ func checkTopics(ctx context.Context, s *sink) []finding {
 			stored, err = s.offsets.load(ctx, conn, p.topic, 0)
 			return err
 		})
-		if err != nil || stored == nil { // the database's own items say what is wrong with it
-			fine++
+		var unfit error
+		switch known := err == nil && stored != nil; { // the database's own items say what is wrong with it
+		case known && absent:
+			unfit = lost(t.stream.Name, "topic %s is gone", p.topic)
+		case known:
+			unfit = p.fits(stored, state)
+		case absent:
+			waiting++
 			continue
 		}
-		if err := p.fits(stored, state); err != nil {
-			list = append(list, finding{item: "topic " + p.topic, err: err})
+		if unfit != nil {
+			list = append(list, finding{item: "topic " + p.topic, err: unfit})
 			continue
 		}
 		fine++
