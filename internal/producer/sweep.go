@@ -18,7 +18,7 @@ const (
 	buriedAtOnce = 10_000              // in one transaction, which has ten seconds (P1)
 	manyDeletes  = 100                 // from here on a second list confirms instead of a GET each (P7)
 	sampleOf     = 20                  // of explained candidates one in twenty is asked for (P7)
-	replicaLag   = 30 * time.Second    // what was stamped since may not show everywhere: no absence of it is believed (P7)
+	replicaLag   = 30 * time.Second    // what was stamped since may not show everywhere: no absence of it is believed (P7); HARVEST_LOOKBACK may say less
 	secondsInDay = int64(24 * 60 * 60) // of UTC: days are counted from 1970-01-01
 )
 
@@ -113,7 +113,7 @@ func (e *engine) seasoned(s *stream, ids []int64) []int64 {
 	}
 	now := e.serverTime(time.Now())
 	kept := slices.DeleteFunc(ids, func(id int64) bool {
-		return now.Sub(time.Unix(int64(s.index.get(id).stamp), 0)) < replicaLag
+		return now.Sub(time.Unix(int64(s.index.get(id).stamp), 0)) < min(replicaLag, e.cfg.Lookback)
 	})
 	s.tooSoon = s.tooSoon || len(kept) < len(ids)
 	return kept
