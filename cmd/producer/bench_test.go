@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"harveststream/pkg/harvest/harvesttest"
 )
 
 // benchRows is the account of the benchmarks: a million time entries.
@@ -40,7 +42,7 @@ func tokenising(b *testing.B, rows int) time.Duration {
 	b.Helper()
 	var page []byte
 	for i := range pageRows {
-		page = appendRow(page, i)
+		page = harvesttest.AppendTimeEntry(page, i)
 	}
 	const times = 50
 	began := self(b)

@@ -272,7 +272,8 @@ func (w *world) hold(text string) (let func()) {
 	return let
 }
 
-// TestSignBeside: who holds the row of one partition for long, as a rebuild does, keeps nobody from giving signs of life for the others, or\nfrom applying what comes for them (S1, S8).
+// TestSignBeside: who holds the row of one partition for long, as a rebuild does, keeps nobody from giving signs of life for the others, or
+// from applying what comes for them (S1, S8).
 func TestSignBeside(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

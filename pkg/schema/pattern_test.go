@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"harveststream/pkg/harvest/harvesttest"
 	"harveststream/pkg/schema"
 )
 
@@ -210,9 +211,9 @@ func TestKnownRowsHaveNoBody(t *testing.T) {
 	t.Parallel()
 	st := stream(t, "time_entries")
 	e := schema.NewEncoder(st, account, schema.Omit{})
-	outcomeOf(e, appendRow(nil, 1), 0, 0)
+	outcomeOf(e, harvesttest.AppendTimeEntry(nil, 1), 0, 0)
 	for i := range 100 {
-		row := appendRow(nil, i)
+		row := harvesttest.AppendTimeEntry(nil, i)
 		want := outcomeOf(schema.NewEncoder(st, account, schema.Omit{}), row, 0, 0)
 		if got := outcomeOf(e, row, 0, want.rec.Hash); got.rec.Body != nil {
 			t.Errorf("row %d was encoded", i)
@@ -230,7 +231,7 @@ func TestOmittedAmongOthers(t *testing.T) {
 	st := stream(t, "time_entries")
 	e := schema.NewEncoder(st, account, omit)
 	for i := range 20 {
-		row := appendRow(nil, i)
+		row := harvesttest.AppendTimeEntry(nil, i)
 		want := outcomeOf(schema.NewEncoder(st, account, omit), row, 0, 0)
 		if got := outcomeOf(e, row, 0, 0); !reflect.DeepEqual(got, want) {
 			t.Errorf("row %d\ngot  %+v\nwant %+v", i, got, want)
