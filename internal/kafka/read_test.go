@@ -31,6 +31,9 @@ func (b *bus) begin(txnID string, recs []*kgo.Record) *kgo.Client {
 	if err := cl.ProduceSync(b.t.Context(), recs...).FirstErr(); err != nil {
 		b.t.Fatal(err)
 	}
+	if err := kafka.Settled(b.t.Context(), cl, recs); err != nil {
+		b.t.Fatal(err)
+	}
 	return cl
 }
 

@@ -116,7 +116,6 @@ func (w *Writer) commit(ctx context.Context, recs []*kgo.Record, last func() []*
 	if n == 0 {
 		return errors.New("committing a transaction without records")
 	}
-	// With every record acknowledged the client has something to commit: it cannot turn this into an abort and say nil.
 	if err := w.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return &UnknownOutcomeError{inTime(ctx, err)}
 	}
@@ -138,7 +137,36 @@ func (w *Writer) produce(ctx context.Context, recs []*kgo.Record) error {
 	if flushed != nil {
 		return fmt.Errorf("producing %d records: %w", len(recs), inTime(ctx, flushed))
 	}
+	if err := Settled(ctx, w.client, recs); err != nil {
+		return inTime(ctx, err)
+	}
 	return nil
+}
+
+// Settled returns when the client has the partitions of acknowledged records in its list. With a topic's first records it sends them, and
+// may hear that they are written, a moment before that (kgo 1.22.3, storePartitionsUpdate). A transaction that ends in this moment does
+// not have the partition, for the client: if it has no other, EndTransaction(TryCommit) aborts it and returns nil (P2); with brokers before
+// KIP-890 the partition would be missing from the next one.
+func Settled(ctx context.Context, cl *kgo.Client, recs []*kgo.Record) error {
+	for i, r := range recs {
+		if i > 0 && r.Topic == recs[i-1].Topic && r.Partition == recs[i-1].Partition {
+			continue
+		}
+		for !listed(cl, r) {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("waiting for the partitions of %s: %w", r.Topic, ctx.Err())
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// listed reports whether the client has a record's partition in its list, with a leader at this moment or without.
+func listed(cl *kgo.Client, r *kgo.Record) bool {
+	leader, epoch, _ := cl.PartitionLeader(r.Topic, r.Partition)
+	return leader >= 0 || epoch >= 0
 }
 
 // firstError looks at every promise and keeps the first failure, with its record.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"harveststream/internal/kafka"
 	"harveststream/pkg/harvest/harvesttest"
 	"harveststream/pkg/schema"
 )
@@ -31,7 +32,11 @@ func (w *world) neighbour(stream string, commit bool) (leave func()) {
 		return func() {}
 	}
 	ctx := context.Background()
-	err = cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Key: schema.AppendKey(nil, 1, 1, 1), Value: nil}).FirstErr()
+	rec := &kgo.Record{Topic: topic, Key: schema.AppendKey(nil, 1, 1, 1), Value: nil}
+	err = cl.ProduceSync(ctx, rec).FirstErr()
+	if err == nil {
+		err = kafka.Settled(ctx, cl, []*kgo.Record{rec})
+	}
 	w.say("a neighbour on %s, to commit: %v, error: %v", topic, commit, err)
 	return func() {
 		defer cl.Close()

@@ -250,6 +250,9 @@ func (w *world) produce(end kgo.TransactionEndTry, recs ...*kgo.Record) {
 	if err := first.Err(); err != nil {
 		w.t.Fatal(err)
 	}
+	if err := kafka.Settled(ctx, w.cl, recs); err != nil {
+		w.t.Fatal(err)
+	}
 	if err := w.cl.EndTransaction(ctx, end); err != nil {
 		w.t.Fatal(err)
 	}
