@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"harveststream/internal/kafka"
 	"harveststream/pkg/schema"
 )
 
@@ -215,4 +218,47 @@ func Waiting(bytes int) (before, after bool) {
 	before = b.full()
 	q.close()
 	return before, b.full()
+}
+
+// Met is a record as the count of what is missing sees it, or the last one of an account that was applied (S9).
+type Met struct {
+	Account, Seq int64
+	At           time.Time
+}
+
+// After are the marks after records, and how many of each account are missing among them. It fails where the marks before are changed: a
+// transaction that is run again begins with them.
+func After(t testing.TB, before []Met, records []Met, history kafka.History, now time.Time) (map[int64]Met, map[int64]int64) {
+	marks := seqs{}
+	for _, m := range before {
+		marks[m.Account] = seqMark{m.Seq, m.At}
+	}
+	kept := maps.Clone(marks)
+	var entries []entry
+	for _, m := range records {
+		entries = append(entries, entry{account: m.Account, seq: m.Seq, rec: &kgo.Record{Timestamp: m.At}})
+	}
+	next, gaps := marks.after(entries, history, now)
+	if !maps.Equal(marks, kept) {
+		t.Errorf("the marks before became %v", marks)
+	}
+	after := map[int64]Met{}
+	for account, m := range next {
+		after[account] = Met{account, m.Seq, m.At}
+	}
+	return after, gaps
+}
+
+// Covered reports whether everything that a checkpoint speaks of is applied, by partition: offsets of this topic id.
+func Covered(t testing.TB, cfg Config, point *kafka.Checkpoint, topicID string, applied map[int32]int64) bool {
+	s, err := prepare(cfg, Deps{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	offsets := map[spot]offset{{"harvest.clients", 0}: {topicID: topicID, next: 1000}, {"harvest.clients", 1}: {topicID: topicID, next: 1000}}
+	for number, next := range applied {
+		offsets[spot{"harvest.tasks", number}] = offset{topicID: topicID, next: next}
+	}
+	return newCheckpoints(s).covered(point, offsets)
 }
