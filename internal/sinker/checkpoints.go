@@ -64,6 +64,7 @@ func (c *checkpoints) take(f kgo.FetchTopicPartition) {
 }
 
 // apply writes to _streams up to which moment each table is complete: the checkpoint's cursor, once the offsets it speaks of are applied.
+// Until then what was said before stands; where nothing was, a row without a moment says that there is an account to wait for.
 func (c *checkpoints) apply(ctx context.Context, conn *pgx.Conn) error {
 	applied, err := c.applied(ctx, conn)
 	if err != nil {
@@ -74,15 +75,16 @@ func (c *checkpoints) apply(ctx context.Context, conn *pgx.Conn) error {
 	})
 	for _, key := range keys {
 		point := c.last[key]
-		if !c.covered(point, applied) {
+		if c.byTopic(c.cfg.Kafka.Topic(key.stream)) == nil {
 			continue
 		}
 		var to any
-		if !point.Cursor.IsZero() && point.Backfill == nil {
+		covered := c.covered(point, applied)
+		if covered && !point.Cursor.IsZero() && point.Backfill == nil {
 			to = point.Cursor
 		}
 		_, err := conn.Exec(ctx, `INSERT INTO `+quote(c.cfg.Schema, tableStreams)+` AS s ("account_id", "stream", "complete_to", "gaps", "updated_at") VALUES ($1, $2, $3, 0, $4)
-ON CONFLICT ("account_id", "stream") DO UPDATE SET "complete_to" = $3, "updated_at" = $4 WHERE s."complete_to" IS DISTINCT FROM $3`, key.account, key.stream, to, time.Now())
+ON CONFLICT ("account_id", "stream") DO UPDATE SET "complete_to" = $3, "updated_at" = $4 WHERE $5 AND s."complete_to" IS DISTINCT FROM $3`, key.account, key.stream, to, time.Now(), covered)
 		if err != nil {
 			return fmt.Errorf("saying how complete %s is: %w", key.stream, err)
 		}
@@ -109,9 +111,6 @@ func (c *checkpoints) applied(ctx context.Context, conn *pgx.Conn) (map[spot]off
 // covered reports whether everything the checkpoint speaks of is applied.
 func (c *checkpoints) covered(point *kafka.Checkpoint, applied map[spot]offset) bool {
 	topic := c.cfg.Kafka.Topic(point.Stream)
-	if c.byTopic(topic) == nil {
-		return false
-	}
 	for i, part := range point.Partitions {
 		off, ok := applied[spot{topic, int32(i)}]
 		if !ok && part.Next == 0 {

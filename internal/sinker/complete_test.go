@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"harveststream/internal/kafka"
@@ -94,7 +95,6 @@ func TestCovered(t *testing.T) {
 		"of another topic, nothing written":    {"tasks", "other", []int64{0}, map[int32]int64{0: 0}, false},
 		"of a topic that is not said":          {"tasks", "", []int64{5}, map[int32]int64{0: 5}, true},
 		"another stream is applied":            {"tasks", "id", []int64{5}, map[int32]int64{}, false},
-		"a stream that is not selected":        {"roles", "id", []int64{0}, map[int32]int64{0: 5}, false},
 	} {
 		point := &kafka.Checkpoint{Account: account, Stream: c.stream, TopicID: c.topicID}
 		for _, next := range c.said {
@@ -295,4 +295,78 @@ func (w *world) statusOf(stream string) string {
 		}
 	}
 	return ""
+}
+
+// TestCompleteOfNothing: a table that was made anew, and one that a rebuild has made equal to a topic that lost what a checkpoint speaks of,
+// are complete up to no moment until what it speaks of is applied (S9).
+func TestCompleteOfNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks", "clients", "_checkpoints")
+	publish := func() {
+		w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}}, version{stream: stream(t, "clients"), id: 1, row: row{}})
+	}
+	say := func(hour int) {
+		ids, err := kafka.TopicIDs(t.Context(), w.cl, w.kafka.Topic("tasks"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.say(account, kafka.Checkpoint{Cursor: observed.Truncate(24 * time.Hour).Add(time.Duration(hour) * time.Hour),
+			TopicID: kafka.TopicIDText(ids[w.kafka.Topic("tasks")]), Partitions: []kafka.PartitionState{{Next: 1}}})
+	}
+	check := func(when, want string) {
+		t.Helper()
+		if got := w.completeOf(); got != "482913 clients 01:00, "+want {
+			t.Errorf("%s: complete are %q", when, got)
+		}
+	}
+	rebuild := func() {
+		t.Helper()
+		if err := sinker.Rebuild(t.Context(), w.cfg, w.deps, []string{"tasks"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish()
+	say(2)
+	w.say(account, kafka.Checkpoint{Stream: "clients", Cursor: observed.Truncate(24 * time.Hour).Add(time.Hour)})
+	w.drain()
+	check("at first", "482913 tasks 02:00")
+	rebuild()
+	check("rebuilt", "482913 tasks 02:00")
+	w.sql("DROP TABLE harvest.tasks")
+	if code, text := w.exitOf(w.cfg); code != ops.ExitData {
+		t.Errorf("exit %d: %s", code, text)
+	}
+	check("made anew", "482913 tasks -")
+	rebuild()
+	check("filled", "482913 tasks 02:00")
+	if _, err := kadm.NewClient(w.cl).DeleteTopics(t.Context(), w.kafka.Topic("tasks")); err != nil {
+		t.Fatal(err)
+	}
+	w.topics(1, "tasks")
+	w.connect()
+	rebuild()
+	check("equal to a topic that has nothing", "482913 tasks -")
+	publish()
+	say(3)
+	w.drain()
+	check("read again", "482913 tasks 03:00")
+}
+
+// TestCompleteOfAll: an account whose checkpoint speaks of more than is applied is not passed over by `status` (S9).
+func TestCompleteOfAll(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "HARVEST_STREAMS=tasks")
+	w.topics(1, "tasks", "_checkpoints")
+	w.publish(version{stream: stream(t, "tasks"), account: 1, id: 1, row: row{}}, version{stream: stream(t, "tasks"), account: 2, id: 1, row: row{}})
+	w.say(1, kafka.Checkpoint{Cursor: observed})
+	w.say(2, kafka.Checkpoint{Cursor: observed, Partitions: []kafka.PartitionState{{Next: 100}}})
+	w.say(2, kafka.Checkpoint{Stream: "roles", Cursor: observed})
+	w.drain()
+	if got := w.completeOf(); got != "1 tasks 15:09, 2 tasks -" {
+		t.Errorf("complete are %q", got)
+	}
+	if got := w.statusOf("tasks"); got != "- 0" {
+		t.Errorf("status says %q", got)
+	}
 }

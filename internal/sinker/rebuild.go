@@ -23,6 +23,9 @@ func Rebuild(ctx context.Context, cfg Config, deps Deps, streams []string) error
 		if err != nil {
 			return err
 		}
+		if err := sh.readCheckpoints(ctx); err != nil { // the next start says it, too
+			sh.log.Warn("cannot say how complete the table is", "stream", sh.live.stream.Name, "err", err)
+		}
 		_, err = fmt.Fprintf(deps.Stdout, "%s: %d rows written, %d removed\n", sh.live.stream.Name, found.missing+found.different, found.superfluous)
 		return err
 	})
@@ -399,7 +402,8 @@ VALUES ($1, $2, $3, $4, 0, $5, $5, '{}') ON CONFLICT DO NOTHING`, sh.topic, numb
 	return sh.conn.QueryRow(ctx, `SELECT coalesce(bool_or("topic_id" <> $2), false) FROM `+sh.offsets.ident()+` WHERE "topic" = $1`, sh.topic, sh.id).Scan(&sh.anew)
 }
 
-// takeOffsets stores what the table is now equal to, and forgets gaps: the table has what the topic has.
+// takeOffsets stores what the table is now equal to. It forgets gaps: the table has what the topic has. And it forgets up to when the
+// table was complete: the topic may have lost what that was said of (S9).
 func (sh *shadow) takeOffsets(ctx context.Context) error {
 	for number, next := range sh.next {
 		_, err := sh.conn.Exec(ctx, `UPDATE `+sh.offsets.ident()+` SET "topic_id" = $3, "next" = $4, "at_end" = $5, "updated_at" = $5, "seqs" = $6, "relation" = $7 WHERE "topic" = $1 AND "partition" = $2`,
@@ -408,7 +412,7 @@ func (sh *shadow) takeOffsets(ctx context.Context) error {
 			return fmt.Errorf("taking the offsets: %w", err)
 		}
 	}
-	_, err := sh.conn.Exec(ctx, `UPDATE `+quote(sh.cfg.Schema, tableStreams)+` SET "gaps" = 0, "updated_at" = $2 WHERE "stream" = $1 AND "gaps" > 0`, sh.live.stream.Name, sh.at)
+	_, err := sh.conn.Exec(ctx, `UPDATE `+quote(sh.cfg.Schema, tableStreams)+` SET "gaps" = 0, "complete_to" = NULL, "updated_at" = $2 WHERE "stream" = $1`, sh.live.stream.Name, sh.at)
 	return err
 }
 

@@ -65,7 +65,7 @@ func prepare(cfg Config, deps Deps) (*sink, error) {
 	}
 	for _, t := range s.tables {
 		for _, r := range t.relations() {
-			r.topic = cfg.Kafka.Topic(t.stream.Name)
+			r.topic, r.stream = cfg.Kafka.Topic(t.stream.Name), t.stream.Name
 		}
 	}
 	if s.db, err = newPool(cfg.DatabaseURL, connections); err != nil {

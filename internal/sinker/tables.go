@@ -39,9 +39,10 @@ type relation struct {
 	columns      []column
 	key          []string
 
-	topic string    // whose records it holds; "": the sinker's own, or nobody has said
-	owner *relation // the table whose rows' items it holds,
-	array string    // in this column; nil: it is no child table
+	topic  string    // whose records it holds; "": the sinker's own, or nobody has said
+	stream string    // the topic's
+	owner  *relation // the table whose rows' items it holds,
+	array  string    // in this column; nil: it is no child table
 }
 
 // table is where a stream goes.

@@ -127,8 +127,9 @@ func (cat *catalog) noLongerSoft(relations []*relation) error {
 		columnDeleted, strings.Join(kept, ", "))
 }
 
-// outdate is the statement that goes with making a table: what was applied to one of its name before is not in it, so the topic's offsets
-// count for nothing and its fence is raised. A child table that comes with its column is filled like that one.
+// outdate are the statements that go with making a table: what was applied to one of its name before is not in it, so the topic's offsets
+// count for nothing, its fence is raised, and it is complete up to no moment (S9). A child table that comes with its column is filled like
+// that one.
 func (cat *catalog) outdate(offsets, made *relation) []string {
 	if made.topic == "" || cat.tables[[2]string{offsets.schema, offsets.name}] == nil {
 		return nil
@@ -140,8 +141,11 @@ func (cat *catalog) outdate(offsets, made *relation) []string {
 			return nil
 		}
 	}
-	return []string{fmt.Sprintf(`UPDATE %s SET "topic_id" = '', "fence" = "fence" + 1 WHERE "topic" = %s AND coalesce("relation", %[3]s) = %[3]s`,
-		offsets.ident(), literal(made.topic), literal(main.ident()))}
+	return []string{
+		fmt.Sprintf(`UPDATE %s SET "topic_id" = '', "fence" = "fence" + 1 WHERE "topic" = %s AND coalesce("relation", %[3]s) = %[3]s`,
+			offsets.ident(), literal(made.topic), literal(main.ident())),
+		fmt.Sprintf(`UPDATE %s SET "complete_to" = NULL WHERE "stream" = %s`, quote(offsets.schema, tableStreams), literal(made.stream)),
+	}
 }
 
 // reworded are the statements that refresh what the database says of tables and columns that are there.
