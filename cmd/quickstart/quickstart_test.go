@@ -51,7 +51,7 @@ func (o *output) String() string {
 // await waits until the pattern is there.
 func (o *output) await(t *testing.T, pattern string) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // for ever, on a busy machine too
 	defer cancel()
 	for {
 		if m := regexp.MustCompile(pattern).FindStringSubmatch(o.String()); m != nil {
