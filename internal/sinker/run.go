@@ -121,7 +121,7 @@ func (c *consumer) join(ctx, life context.Context) (*kgo.Client, error) {
 const leaveGrace = time.Second // for a goodbye to the group
 
 // leave says goodbye to the group and closes its member. One that waits to be let in, as it does for others that died, would wait until
-// it is: then the brokers are told by another client, and the member is given up.
+// it is (kgo 1.22.3 ends no join under way, joinAndSync): then the brokers are told by another client, and the member is given up.
 func (c *consumer) leave(member *kgo.Client, abandon func()) {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveGrace)
 	defer cancel()

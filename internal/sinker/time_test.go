@@ -1,6 +1,7 @@
 package sinker_test
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 	"testing"
@@ -54,7 +55,8 @@ func TestTerminationWhileJoining(t *testing.T) {
 		w := newWorldIn(t, url)
 		w.topics(1, "tasks")
 		w.drain()
-		w.joinAndDie(w.group(), 5*time.Minute)
+		group := w.group()
+		w.joinAndDie(group, 5*time.Minute)
 		w.publish(version{stream: stream(t, "tasks"), id: 1, row: row{}})
 		stop := w.serve()
 		time.Sleep(3 * time.Second)
@@ -65,12 +67,25 @@ func TestTerminationWhileJoining(t *testing.T) {
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("it ended after %v", took)
 		}
+		if members := w.members(group); members != 1 {
+			t.Errorf("%d members are left in the group, not only the one that died", members)
+		}
 		w.serve()
 		time.Sleep(30 * time.Second)
 		if n := one[int](w, "SELECT count(*) FROM harvest.tasks"); n != 1 {
 			t.Errorf("%d rows: it still waits for one that died", n)
 		}
 	})
+}
+
+// members is how many a group has.
+func (w *world) members(group string) int {
+	w.t.Helper()
+	described, err := kadm.NewClient(w.cl).DescribeGroups(w.t.Context(), group)
+	if err = cmp.Or(err, described.Error()); err != nil {
+		w.t.Fatal(err)
+	}
+	return len(described[group].Members)
 }
 
 // joinAndDie joins a group and is not heard of again.
