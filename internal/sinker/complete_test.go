@@ -270,6 +270,8 @@ func TestCompleteOfEach(t *testing.T) {
 	w.say(1, kafka.Checkpoint{Cursor: day.Add(4 * time.Hour)})
 	check("1 clients 05:00, 1 roles -, 1 tasks 04:00, 2 tasks 03:00", "03:00 2")
 	w.publish(version{stream: tasks, account: 2, id: 2, seq: 9, row: row{}})
+	w.say(2, kafka.Checkpoint{Cursor: day.Add(8 * time.Hour), Partitions: []kafka.PartitionState{{Next: 100}}}) // not there yet
+	check("1 clients 05:00, 1 roles -, 1 tasks 04:00, 2 tasks 03:00", "03:00 9")
 	w.say(1, kafka.Checkpoint{Cursor: day.Add(4 * time.Hour), Backfill: &kafka.Backfill{}}) // it is read again
 	check("1 clients 05:00, 1 roles -, 1 tasks -, 2 tasks 03:00", "- 9")
 	if got := w.gapsOf(); got != "1 tasks 2, 2 tasks 7" {

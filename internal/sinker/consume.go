@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type consumer struct {
 	wake   chan struct{} // has an element when commands wait
 	doubt  chan struct{} // has an element when a topic may be another one
 	fatal  chan error
+	signs  signs
 
 	mu         sync.Mutex
 	serving    map[spot]*serving
@@ -266,15 +268,21 @@ func (c *consumer) release(lists map[string][]int32) {
 
 // serve reads and applies a partition until ctx ends: sessions, with waits between them. It returns what the whole program must end for.
 func (c *consumer) serve(ctx context.Context, s *serving) error {
-	stopped := c.metrics.stopped.WithLabelValues(s.p.table.stream.Name)
-	wait := newBackoff()
+	stream, number := s.p.table.stream.Name, strconv.Itoa(int(s.p.number))
+	stopped := c.metrics.stopped.WithLabelValues(stream, number)
+	defer c.metrics.forget(stream, number)
+	wait, recheck := newBackoff(), signEvery // a rebuild may have been done before the stop
 	for {
+		before := s.p.next
 		err := c.session(ctx, s, func() { wait = newBackoff(); stopped.Set(0) })
+		if s.p.next != before {
+			recheck = signEvery
+		}
 		var stop *stopError
 		var coded interface{ ExitCode() int }
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // whatever the session ended with, it was stopped
+			return nil // whatever the session ended with, it was stopped
 		case errors.Is(err, errFenced) && c.stillOurs(ctx, s):
 			s.p.log.Info("the offset was moved, by a rebuild or with a server that lost its last transactions; going on from there", "topic", s.p.topic)
 		case errors.Is(err, errFenced):
@@ -286,7 +294,8 @@ func (c *consumer) serve(ctx context.Context, s *serving) error {
 			stopped.Set(1)
 			s.note(err)
 			s.p.log.Error("stopped", "err", err)
-			c.awaitMending(ctx, s)
+			c.awaitMending(ctx, s, recheck)
+			recheck = min(2*recheck, stopRecheck)
 		case errors.As(err, &coded):
 			return err
 		case judge(err) == fatal:
@@ -301,7 +310,7 @@ func (c *consumer) serve(ctx context.Context, s *serving) error {
 }
 
 const (
-	stopRecheck = 5 * time.Minute  // a stopped topic is tried again, for what is mended elsewhere than in _offsets
+	stopRecheck = 5 * time.Minute  // a stopped topic is tried again, at last so seldom, for what is mended elsewhere than in _offsets
 	signEvery   = 10 * time.Second // signs of life of who reads a partition
 	silence     = 40 * time.Second // without one, the partition is free
 )
@@ -324,10 +333,11 @@ func (c *consumer) stillOurs(ctx context.Context, s *serving) bool {
 	return ours
 }
 
-// awaitMending returns when somebody has moved the offset of a stopped topic, as a rebuild does, or after a while.
-func (c *consumer) awaitMending(ctx context.Context, s *serving) {
+// awaitMending returns when somebody has moved the offset of a stopped topic, as a rebuild does, or after a while: one that was done before
+// the stop is not seen here.
+func (c *consumer) awaitMending(ctx context.Context, s *serving, while time.Duration) {
 	var before *offset
-	for began := time.Now(); ctx.Err() == nil && time.Since(began) < stopRecheck; pauseFor(ctx, signEvery/4) {
+	for began := time.Now(); ctx.Err() == nil && time.Since(began) < while; pauseFor(ctx, signEvery/4) {
 		var now *offset
 		err := c.db.use(ctx, func(conn *pgx.Conn) (err error) {
 			now, err = c.offsets.load(ctx, conn, s.p.topic, s.p.number)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -261,4 +262,20 @@ func Covered(t testing.TB, cfg Config, point *kafka.Checkpoint, topicID string, 
 		offsets[spot{"harvest.tasks", number}] = offset{topicID: topicID, next: next}
 	}
 	return newCheckpoints(s).covered(point, offsets)
+}
+
+// Service is Run; it hands out what operators are served.
+func Service(ctx context.Context, cfg Config, deps Deps, operators func(http.Handler)) error {
+	s, err := open(ctx, cfg, deps, 0)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	c, err := newConsumer(s)
+	if err != nil {
+		return err
+	}
+	defer c.cl.Close()
+	operators(c.operators().Handler())
+	return c.run(ctx)
 }

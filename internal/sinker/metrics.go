@@ -25,7 +25,7 @@ func newMetrics() *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "harvest_sinker_" + name, Help: help}, append(stream[:1:1], labels...))
 	}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "harvest_sinker_" + name, Help: help}, stream)
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "harvest_sinker_" + name, Help: help}, append(stream[:1:1], "partition"))
 	}
 	m := &metrics{
 		registry:    prometheus.NewRegistry(),
@@ -36,11 +36,17 @@ func newMetrics() *metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "harvest_sinker_transaction_seconds", Help: "Time of a transaction.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
 		}, stream),
-		stopped: gauge("stopped", "1 while the stream is stopped or another sinker has it."),
+		stopped: gauge("stopped", "1 while the partition is stopped or another sinker has taken it."),
 		lag:     gauge("lag_records", "Offsets between what is applied and the topic's end."),
 	}
 	m.registry.MustRegister(m.records, m.rows, m.deadLetters, m.gaps, m.seconds, m.stopped, m.lag)
 	return m
+}
+
+// forget ends what is said of a partition that is another's to speak of.
+func (m *metrics) forget(stream, number string) {
+	m.stopped.DeleteLabelValues(stream, number)
+	m.lag.DeleteLabelValues(stream, number)
 }
 
 // applied counts a transaction.

@@ -54,23 +54,22 @@ func (s seqs) after(entries []entry, history kafka.History, now time.Time) (seqs
 	var gaps map[int64]int64
 	for i := 0; i < len(entries); {
 		account := entries[i].account
-		last, known := next[account]
+		last := next[account] // a new one has none: behind no moment nothing is missing
+
 		for ; i < len(entries) && entries[i].account == account; i++ { // nearly always all of them
 			e := &entries[i]
 			if e.seq <= last.Seq {
 				continue
 			}
-			if known && e.seq > last.Seq+1 && kept(last.At, history, now) {
+			if e.seq > last.Seq+1 && kept(last.At, history, now) {
 				if gaps == nil {
 					gaps = map[int64]int64{}
 				}
 				gaps[account] += e.seq - last.Seq - 1
 			}
-			last, known = seqMark{e.seq, e.rec.Timestamp}, true
+			last = seqMark{e.seq, e.rec.Timestamp}
 		}
-		if known {
-			next[account] = last
-		}
+		next[account] = last
 	}
 	return next, gaps
 }

@@ -54,7 +54,7 @@ func (c *consumer) run(ctx context.Context) error {
 	g.Go(func() error { c.followCheckpoints(ctx); return nil })
 	g.Go(func() error { return c.groupErrors(ctx, group) })
 	g.Go(func() error { c.showOffsets(ctx, group); return nil })
-	g.Go(func() error { return c.serveAdmin(ctx) })
+	g.Go(func() error { return c.operators().Serve(ctx, c.cfg.AdminAddr) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -239,22 +239,19 @@ type StreamStatus struct {
 	Error     string    `json:"error,omitempty"`
 }
 
-// serveAdmin serves operators.
-func (c *consumer) serveAdmin(ctx context.Context) error {
-	admin := ops.Admin{
-		Ready: func() error {
-			for _, st := range c.status() {
-				if st.Error != "" {
-					return fmt.Errorf("stream %s: %s", st.Stream, st.Error)
-				}
-			}
-			return nil
-		},
-		Metrics: c.metrics.registry,
-		Streams: func() any { return c.status() },
-		Log:     c.log,
+// operators is what operators are served.
+func (c *consumer) operators() ops.Admin {
+	return ops.Admin{Ready: c.ready, Metrics: c.metrics.registry, Streams: func() any { return c.status() }, Log: c.log}
+}
+
+// ready reports what keeps tables from following their topics: a stopped stream, or a database or brokers that are away for long.
+func (c *consumer) ready() error {
+	for _, st := range c.status() {
+		if st.Error != "" {
+			return fmt.Errorf("stream %s: %s", st.Stream, st.Error)
+		}
 	}
-	return admin.Serve(ctx, c.cfg.AdminAddr)
+	return c.signs.missed(time.Now())
 }
 
 func (c *consumer) status() []StreamStatus {

@@ -2,8 +2,11 @@ package sinker
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,6 +17,7 @@ import (
 // watch gives signs of life and looks for what fetching does not show: a raised fence, another topic, an end long not reached (S1, S2,
 // S8).
 func (c *consumer) watch(ctx context.Context) {
+	c.signs.note(time.Now(), nil) // the start has reached both
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -21,11 +25,39 @@ func (c *consumer) watch(ctx context.Context) {
 		case <-c.doubt:
 		case <-time.After(signEvery):
 		}
-		if err := c.sign(ctx); err != nil && ctx.Err() == nil {
+		err := c.sign(ctx)
+		if err != nil && ctx.Err() == nil {
 			c.log.Debug("cannot give a sign of life", "err", err)
 		}
+		c.signs.note(time.Now(), err)
 		pauseFor(ctx, signEvery/20)
 	}
+}
+
+// signs are the signs of life that were given: when the last was, and what has kept later ones from it.
+type signs struct {
+	mu   sync.Mutex
+	last time.Time
+	err  error
+}
+
+func (s *signs) note(now time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err = err; err == nil {
+		s.last = now
+	}
+}
+
+// missed is why no sign could be given for so long that another sinker would take the partitions for free. A connection that is lost is made
+// again within less: whoever asks whether the service is ready does not hear of it.
+func (s *signs) missed(now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if age := now.Sub(s.last); s.err != nil && age > silence {
+		return fmt.Errorf("the database or Kafka has not answered for %s: %w", age.Round(time.Second), s.err)
+	}
+	return nil
 }
 
 // reading are the partitions being read now.
@@ -44,7 +76,9 @@ func (c *consumer) reading() map[spot]*serving {
 func (c *consumer) sign(ctx context.Context) error {
 	list := c.reading()
 	if len(list) == 0 {
-		return nil
+		asked, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		return c.db.use(asked, func(conn *pgx.Conn) error { return conn.Ping(asked) })
 	}
 	var topics []string
 	for at := range list {
@@ -66,8 +100,8 @@ func (c *consumer) sign(ctx context.Context) error {
 		s.mu.Lock()
 		s.inspect(ids, end, known)
 		g.add(at, s.fence, s.next, known && s.next >= end)
-		if known {
-			c.metrics.lag.WithLabelValues(s.p.table.stream.Name).Set(float64(max(0, end-s.next)))
+		if known && s.in != nil {
+			c.metrics.lag.WithLabelValues(s.p.table.stream.Name, strconv.Itoa(int(at.number))).Set(float64(max(0, end-s.next)))
 		}
 		s.mu.Unlock()
 	}
