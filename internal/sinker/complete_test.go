@@ -161,13 +161,13 @@ func TestGapsOfEach(t *testing.T) {
 // aside by halves, counts what is missing once (S9).
 func TestGapsOfTries(t *testing.T) {
 	t.Parallel()
-	for _, point := range []string{"ks05", "ks07", "refused"} {
+	for _, point := range []string{"ks05", "ks07", "refused", "ks12"} {
 		w := newWorld(t)
 		w.topics(1, "tasks")
 		tasks := stream(t, "tasks")
 		w.publish(version{stream: tasks, id: 1, row: row{}})
 		w.drain()
-		if point == "refused" { // in COMMIT, which names nobody
+		if point == "refused" || point == "ks12" { // in COMMIT, which names nobody: halves
 			w.sql(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 IF NEW.name = 'refused' THEN RAISE EXCEPTION 'refused' USING ERRCODE = '23514'; END IF; RETURN NEW; END $$;
 CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON harvest.tasks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
@@ -177,20 +177,36 @@ CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON harvest.tasks DEFERRABLE INITIA
 		deps.Hook = func(at string) error {
 			if at == point && !once {
 				once = true
-				if point == "ks07" {
+				if point == "ks07" || point == "ks12" {
 					return ops.Fail(ops.ExitInternal, errors.New("the program ends"))
 				}
 				w.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 			}
 			return nil
 		}
-		if err := sinker.Drain(t.Context(), w.cfg, deps, time.Time{}); (err != nil) != (point == "ks07") {
+		if err := sinker.Drain(t.Context(), w.cfg, deps, time.Time{}); (err != nil) != (point == "ks07" || point == "ks12") {
 			t.Fatalf("%s: %v", point, err)
 		}
 		w.drain()
 		if got := w.gapsOf(); got != "482913 tasks 12" { // 2 and 3, 5 to 7, 9 to 15
 			t.Errorf("%s: missing are %q", point, got)
 		}
+	}
+}
+
+// TestGapsByAge: how old a hole may be goes by the moment of the record before it and by how long the topic keeps every version (S9).
+func TestGapsByAge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "KAFKA_HISTORY=10h")
+	w.topics(1, "tasks", "clients")
+	for name, age := range map[string]time.Duration{"tasks": 8 * time.Hour, "clients": 11 * time.Hour} {
+		before := w.record(&version{stream: stream(t, name), id: 1, row: row{}})
+		before.Timestamp = time.Now().Add(-age)
+		w.produce(kgo.TryCommit, before, w.record(&version{stream: stream(t, name), id: 2, seq: 4, row: row{}}))
+	}
+	w.drain()
+	if got := w.gapsOf(); got != "482913 tasks 2" {
+		t.Errorf("missing are %q", got)
 	}
 }
 
