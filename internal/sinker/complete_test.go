@@ -151,10 +151,8 @@ func TestGapsOfEach(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("1 clients 20")
-	publish(0, 0, 0, 0)
-	check("1 clients 20")
-	publish(0, 5, 0, 0)
-	check("1 clients 20, 1 tasks 5")
+	publish(2, 5, 0, 0)
+	check("1 clients 20, 1 tasks 7")
 }
 
 // TestGapsOfTries: a transaction that is run again, for a connection that was lost, an answer to COMMIT that was, or a record that is set

@@ -104,7 +104,7 @@ func (s *sending) stream(ctx context.Context, into *relation, src *source) error
 	}
 	if err != nil && len(src.bad) == 0 {
 		if n, ok := failedLine(err); ok && first+n <= len(src.sent) && judge(err) == recordsOwn {
-			return &badRowsError{[]badRow{{src.sent[first+n-1], err}}}
+			return &badRowsError{[]badRow{{src.sent[first+n-1], inColumn(err)}}}
 		}
 		return fmt.Errorf("copying rows into %s: %w", s.table.name, err)
 	}
@@ -169,7 +169,7 @@ func (s *sending) children(ctx context.Context) error {
 		_, err := s.conn.PgConn().CopyFrom(ctx, bytes.NewReader(buf), copyInto(&k.child.relation, k.columns))
 		if err != nil {
 			if n, ok := failedLine(err); ok && n <= len(k.owners) && judge(err) == recordsOwn {
-				return &badRowsError{[]badRow{{k.owners[n-1], err}}}
+				return &badRowsError{[]badRow{{k.owners[n-1], inColumn(err)}}}
 			}
 			return fmt.Errorf("copying rows into %s: %w", k.child.name, err)
 		}

@@ -43,7 +43,7 @@ func (w *world) poison() map[string]*kgo.Record {
 		"is missing":        change(func(r *kgo.Record) { r.Headers = nil }),
 		"no number from 1":  change(func(r *kgo.Record) { r.Headers[1].Value = []byte("x") }),
 		"though the header": change(func(r *kgo.Record) { r.Headers[1].Value = []byte("123456") }),
-		"invalid input syntax for type json": func() *kgo.Record {
+		"column extra: ERROR: invalid input syntax for type json": func() *kgo.Record {
 			v := version{stream: tasks, id: 1000, row: row{"extra": "{no json"}}
 			return w.record(&v)
 		}(),
@@ -86,6 +86,39 @@ func TestDeadLetters(t *testing.T) {
 	id := one[int64](w, "SELECT id FROM harvest._dead_letters WHERE reason LIKE '%type json%'")
 	if err := sinker.ShowDeadLetter(t.Context(), w.cfg, deps, id); err != nil || !strings.Contains(out.String(), `{no json`) {
 		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+// TestColumnNamed: the reason of a dead letter names the column whose value the server would not take, of a new row and of one in the
+// stage (S5).
+func TestColumnNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "invoices")
+	invoices := stream(t, "invoices")
+	w.publish(version{stream: invoices, id: 1, row: row{}}, version{stream: invoices, id: 2, row: row{"extra": "{no json"}})
+	w.drain()
+	w.publish(version{stream: invoices, id: 1, row: row{"line_items": []row{{"extra": "{no json"}}}})
+	w.drain()
+	if got := one[string](w, `SELECT string_agg("offset" || ' ' || left(reason, 30), '; ' ORDER BY id) FROM harvest._dead_letters`); got !=
+		"1 column extra: ERROR: invalid i; 3 column line_items: ERROR: inva" {
+		t.Errorf("dead letters: %s", got)
+	}
+}
+
+// TestOvertaken: what a later version of its key has overtaken in the same batch is not read: it changes no row, whatever it holds, as if
+// the topic had been compacted. It is neither set aside nor missing (S4, S5, S9).
+func TestOvertaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	tasks := stream(t, "tasks")
+	spoilt := w.record(&version{stream: tasks, id: 1, row: row{"name": "spoilt"}})
+	spoilt.Value = spoilt.Value[:len(spoilt.Value)-3]
+	w.produce(kgo.TryCommit, spoilt, w.record(&version{stream: tasks, id: 1, row: row{"name": "whole"}}))
+	w.drain()
+	if got := one[string](w, "SELECT name || (SELECT count(*) FROM harvest._dead_letters) || (SELECT count(*) FROM harvest._streams) FROM harvest.tasks"); got != "whole00" {
+		t.Errorf("the row, dead letters and what is missing are %s", got)
 	}
 }
 

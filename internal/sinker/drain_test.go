@@ -1,6 +1,7 @@
 package sinker_test
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"math/big"
@@ -139,5 +140,46 @@ func TestDrainLoss(t *testing.T) {
 				t.Errorf("%d rows of the lost topic were applied", n)
 			}
 		})
+	}
+}
+
+// TestRecordsGone: an offset that the log has lost at its start is found before anything is taken or read, by `check` too, and nothing is
+// changed (S2).
+func TestRecordsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topics(1, "tasks")
+	tasks := stream(t, "tasks")
+	w.publish(version{stream: tasks, id: 1, row: row{}})
+	w.drain()
+	gone := func(before int64) {
+		offs := kadm.Offsets{}
+		offs.AddOffset(w.kafka.Topic("tasks"), 0, before, -1)
+		if _, err := kadm.NewClient(w.cl).DeleteRecords(t.Context(), offs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.publish(version{stream: tasks, id: 2, row: row{}}, version{stream: tasks, id: 3, row: row{}})
+	gone(2) // all that is applied, and nothing else
+	check := func() string {
+		var out bytes.Buffer
+		deps := w.deps
+		deps.Stdout = &out
+		_ = sinker.Check(t.Context(), w.cfg, deps)
+		return out.String()
+	}
+	if text := check(); strings.Contains(text, "WRONG topic") {
+		t.Errorf("nothing is lost: %s", text)
+	}
+	gone(3)
+	before := one[string](w, "SELECT o::text FROM harvest._offsets o")
+	if text := check(); !strings.Contains(text, "the log starts at 3; run `sinker rebuild tasks`") {
+		t.Errorf("check says %s", text)
+	}
+	if code, text := w.exitOf(w.cfg); code != ops.ExitData || !strings.Contains(text, "offset 2 of harvest.tasks/0 is gone") {
+		t.Errorf("exit %d: %s", code, text)
+	}
+	if after := one[string](w, "SELECT o::text FROM harvest._offsets o"); after != before {
+		t.Errorf("the offset went from %s to %s", before, after)
 	}
 }

@@ -78,7 +78,17 @@ func judge(err error) verdict {
 	return stopTopic
 }
 
-var copyLine = regexp.MustCompile(`COPY \S+, line (\d+)`)
+var copyLine = regexp.MustCompile(`COPY \S+, line (\d+)(?:, column ([^:\s]+))?`)
+
+// inColumn adds to an error of a COPY the column that it is about, where the server says so.
+func inColumn(err error) error {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if m := copyLine.FindStringSubmatch(pg.Where); m != nil && m[2] != "" {
+			return fmt.Errorf("column %s: %w", m[2], err)
+		}
+	}
+	return err
+}
 
 // failedLine is the line of a COPY that an error is about, from 1.
 func failedLine(err error) (int, bool) {

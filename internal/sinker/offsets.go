@@ -74,12 +74,10 @@ func (s seqs) after(entries []entry, history kafka.History, now time.Time) (seqs
 	return next, gaps
 }
 
-// kept reports whether a topic still has every record written since t; a tenth of history is left for clocks and the broker.
+// kept reports whether a topic still has every record written since t; a tenth of history is left for clocks and the broker. No moment at
+// all is longer ago than any history, kafka.All included.
 func kept(t time.Time, history kafka.History, now time.Time) bool {
-	if history == kafka.All {
-		return !t.IsZero()
-	}
-	return !t.IsZero() && now.Sub(t) < time.Duration(history)/10*9
+	return now.Sub(t) < time.Duration(history)/10*9
 }
 
 // offsets reads and moves rows of _offsets.

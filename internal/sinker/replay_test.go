@@ -3,6 +3,7 @@ package sinker_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,6 +143,39 @@ func TestUntilExact(t *testing.T) {
 		}
 		if now := one[int](h.world, "SELECT fence FROM harvest._offsets"); now != fence {
 			t.Errorf("the partition was taken over by a drain that was refused")
+		}
+	}
+}
+
+// TestLowerBehindDelete: a version that comes behind the delete of its key and has a lower rank does not bring the row back, though the
+// delete was applied by the same session, or by an earlier batch of the same rebuild (S3).
+func TestLowerBehindDelete(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[string]string{"hard": "2", "soft": "1- 2"} {
+		w := newWorld(t, "SINK_DELETE_MODE="+mode)
+		w.topics(1, "tasks")
+		tasks := stream(t, "tasks")
+		living := "SELECT coalesce(string_agg(id || CASE WHEN to_jsonb(t) ->> '_deleted_at' IS NULL THEN '' ELSE '-' END, ' ' ORDER BY id), '') FROM harvest.tasks t WHERE id < 3"
+		w.publish(version{stream: tasks, id: 1, row: row{}})
+		w.serve("SINK_DELETE_MODE=" + mode)
+		w.publish(version{stream: tasks, id: 1, seq: 10})
+		w.eventually("SELECT next = 4 FROM harvest._offsets")
+		w.publish(version{stream: tasks, id: 1, seq: 5, row: row{"name": "lower"}}, version{stream: tasks, id: 2, row: row{}})
+		w.eventually("SELECT next = 7 FROM harvest._offsets")
+		if got := one[string](w, living); got != want {
+			t.Errorf("%s: rows are %s: %v", mode, got, w.table("harvest.tasks", "id"))
+		}
+		long := strings.Repeat("x", 900<<10)
+		for id := range int64(20) { // more than a batch of a rebuild
+			w.publish(version{stream: tasks, id: 3 + id, row: row{"name": long}})
+		}
+		w.publish(version{stream: tasks, id: 1, seq: 6, row: row{"name": "lower"}})
+		w.sql("DELETE FROM harvest._deleted")
+		if err := sinker.Rebuild(t.Context(), w.cfg, w.deps, []string{"tasks"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := one[string](w, living); got != want {
+			t.Errorf("%s: rows are %s after a rebuild", mode, got)
 		}
 	}
 }
