@@ -31,7 +31,7 @@ func (w *world) serve(env ...string) (stop func() error) {
 	return stop
 }
 
-// forEver is longer than anything lasts, on a busy machine too, and shorter than stopRecheck.
+// forEver is longer than anything here lasts, on a busy machine too.
 const forEver = 3 * time.Minute
 
 // eventually waits until a query says true.
