@@ -63,7 +63,7 @@ start() {
         launch connect "$(runtime)" -Djava.io.tmpdir="$dir/tmp" -Xms64m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
             "-Dlog4j2.configurationFile=file:$here/log4j2.xml" -cp "$libs/*" org.apache.kafka.connect.cli.ConnectDistributed "$dir/worker.properties"
         need curl
-        await connect 120 curl -sf -o "$dir/connectors" "$url/connectors"
+        await connect 300 curl -sf -o "$dir/connectors" "$url/connectors"
     fi
     say "connect: Kafka Connect $KAFKA_VERSION, Debezium JDBC sink $DEBEZIUM_VERSION, Apicurio converter $CONVERTER_VERSION, $url, pid $(running connect)"
 }

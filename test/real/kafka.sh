@@ -118,7 +118,7 @@ start() {
         launch "$name" "${command[@]}"
     done
     for i in $(chosen "${1:-}"); do # the port opens when the broker is registered, caught up and unfenced
-        await "kafka-$i" 60 listens "$(port "$i")"
+        await "kafka-$i" 180 listens "$(port "$i")"
         say "kafka-$i: Apache Kafka $KAFKA_VERSION, 127.0.0.1:$(port "$i"), TLS and SCRAM :$(($(port "$i") + 2)), pid $(running "kafka-$i")"
     done
 }

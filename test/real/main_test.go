@@ -90,7 +90,7 @@ func needReal(t *testing.T) {
 // script has one of the scripts beside this file do something to a part: start, stop, kill.
 func script(t *testing.T, name string, args ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "./"+name, args...)
 	cmd.WaitDelay = time.Second // what it starts keeps no pipe of ours open

@@ -44,7 +44,7 @@ start() {
             grep -q 'shared memory block' "$dir/out.log" || break
             sleep 0.1
         done
-        await postgres 30 "$bin/pg_isready" -q -h 127.0.0.1 -p $port -U harvest -d postgres
+        await postgres 180 "$bin/pg_isready" -q -h 127.0.0.1 -p $port -U harvest -d postgres
     fi
     say "postgres: $("$bin/postgres" --version), $(url), pid $(running postgres)"
 }

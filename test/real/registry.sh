@@ -48,7 +48,7 @@ start() {
         launch registry "$(runtime)" -Djava.io.tmpdir="$dir/tmp" -Xms16m "-Xmx$REAL_HEAP" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
             -Dquarkus.config.locations="$dir/application.properties" -jar "$app/quarkus-run.jar"
         need curl
-        await registry 90 curl -sf -o "$dir/subjects" -u "$registry_user:$registry_password" "$url/subjects"
+        await registry 180 curl -sf -o "$dir/subjects" -u "$registry_user:$registry_password" "$url/subjects"
     fi
     say "registry: Apicurio $REGISTRY_VERSION, $url, pid $(running registry)"
 }
