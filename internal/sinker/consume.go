@@ -412,7 +412,9 @@ func (c *consumer) session(ctx context.Context, s *serving, began func()) error 
 	return p.work(ctx, in, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.next, s.atEnd = p.next, p.atEnd
+		if s.next = p.next; p.atEnd.After(s.atEnd) {
+			s.atEnd = p.atEnd
+		}
 	})
 }
 

@@ -183,3 +183,32 @@ func TestRecordsGone(t *testing.T) {
 		t.Errorf("the offset went from %s to %s", before, after)
 	}
 }
+
+// TestEndOfAnswer: the client fetches ahead, and hands an answer over long after it came. What is known of it is that it was asked for when
+// the one before it had been handed over: then, and not later, its last stable offset was the partition's end (S8).
+func TestEndOfAnswer(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	in := sinker.NewIntake()
+	at := func(minutes int) time.Time { return began.Add(time.Duration(minutes) * time.Minute) }
+	check := func(to int64, from, until time.Time) {
+		t.Helper()
+		gotTo, end := in.Take()
+		if gotTo != to || end.Before(from) || end.After(until) {
+			t.Errorf("to %d, at its end %v; not to %d, at %v to %v", gotTo, end.Sub(began), to, from.Sub(began), until.Sub(began))
+		}
+	}
+	in.Push(0, 1, at(10))
+	check(1, began, at(1))
+	in.Push(1, 2, at(20))
+	check(2, at(10), at(10))
+	in.Push(2, 4, at(30)) // one answer in two parts
+	check(3, time.Time{}, time.Time{})
+	in.Push(3, 4, at(40))
+	check(4, at(20), at(20))
+	in.Push(4, 6, at(50)) // not to its end
+	in.Push(5, 7, at(60))
+	check(6, time.Time{}, time.Time{})
+	in.Push(6, 7, at(70))
+	check(7, at(50), at(50))
+}

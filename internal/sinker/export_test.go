@@ -279,3 +279,20 @@ func Service(ctx context.Context, cfg Config, deps Deps, operators func(http.Han
 	operators(c.operators().Handler())
 	return c.run(ctx)
 }
+
+// Intake is what was fetched of a partition.
+type Intake struct{ q *intake }
+
+// NewIntake begins one.
+func NewIntake() Intake { return Intake{newIntake(newBudget())} }
+
+// Push takes the record at an offset, of an answer with this last stable offset, handed over at a moment.
+func (i Intake) Push(offset, stable int64, at time.Time) {
+	i.q.push([]*kgo.Record{{Offset: offset}}, stable, at)
+}
+
+// Take returns up to where the next portion goes, and when that was the partition's end.
+func (i Intake) Take() (int64, time.Time) {
+	t, _, _ := i.q.tryTake()
+	return t.to, t.atEnd
+}

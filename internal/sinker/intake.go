@@ -65,14 +65,17 @@ type intake struct {
 	recs   []*kgo.Record
 	bytes  int
 	stable int64     // last stable offset seen,
-	seen   time.Time // and when
+	seen   time.Time // a moment at which it was the partition's end, or behind it
+	asked  time.Time // what comes next was asked for after this
 	end    int64     // position at which the intake ends, once ended
 	err    error
 	ended  bool
 	closed bool
 }
 
-func newIntake(b *budget) *intake { return &intake{budget: b, ready: make(chan struct{}, 1)} }
+func newIntake(b *budget) *intake {
+	return &intake{budget: b, ready: make(chan struct{}, 1), asked: time.Now()}
+}
 
 func (q *intake) signal() {
 	select {
@@ -81,9 +84,10 @@ func (q *intake) signal() {
 	}
 }
 
-// push adds fetched records, control records included. Those of an intake that is closed or has ended are dropped: what comes behind an
+// push adds fetched records, control records included. The client may have had them for long: all that is known is that they were asked for
+// when those before them had been handed over (S8); of one answer in several parts the first part counts. Those of an intake that is closed or has ended are dropped: what comes behind an
 // error may be of another log.
-func (q *intake) push(recs []*kgo.Record, stable int64, seen time.Time) {
+func (q *intake) push(recs []*kgo.Record, stable int64, now time.Time) {
 	n := 0
 	for _, r := range recs {
 		n += recordSize(r)
@@ -95,9 +99,10 @@ func (q *intake) push(recs []*kgo.Record, stable int64, seen time.Time) {
 	}
 	q.recs = append(q.recs, recs...)
 	q.bytes += n
-	if stable > 0 {
-		q.stable, q.seen = max(q.stable, stable), seen
+	if stable > q.stable {
+		q.stable, q.seen = stable, q.asked
 	}
+	q.asked = now
 	q.budget.add(n)
 	q.signal()
 }

@@ -164,7 +164,7 @@ func (o offsets) advance(ctx context.Context, conn *pgx.Conn, topic string, part
 	}
 	var both pgx.Batch
 	both.Queue("BEGIN")
-	both.Queue(`UPDATE `+o.ident()+` SET "next" = $5, "at_end" = coalesce($6, "at_end"), "updated_at" = $7, "seqs" = $8
+	both.Queue(`UPDATE `+o.ident()+` SET "next" = $5, "at_end" = greatest("at_end", $6), "updated_at" = $7, "seqs" = $8
 WHERE "topic" = $1 AND "partition" = $2 AND "next" = $3 AND "fence" = $4`,
 		topic, partition, m.from, m.fence, m.to, end, time.Now(), marks)
 	sent := conn.SendBatch(ctx, &both)

@@ -346,7 +346,7 @@ func (p *partition) outcome(ctx context.Context, conn *pgx.Conn, to int64, err e
 func (p *partition) committed(part portion, b *batch, marks seqs, gaps map[int64]int64, began time.Time) {
 	p.next, p.seqs = part.to, marks
 	b.noteDeletes(p.deleted)
-	if !part.atEnd.IsZero() {
+	if part.atEnd.After(p.atEnd) {
 		p.atEnd = part.atEnd
 	}
 	p.brake.count(began, len(part.entries)+len(part.letters), len(part.letters))
