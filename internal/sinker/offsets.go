@@ -149,10 +149,11 @@ type move struct {
 	from, to, fence int64
 	atEnd           time.Time // zero: not at the end
 	seqs            seqs
+	begun           bool // the transaction has begun, to fill its own stage
 }
 
-// advance begins a transaction and moves an offset from a to b by compare-and-set, first in it: a zombie waits here for the row's lock,
-// and then finds nothing (S1). Both go in one round trip: between transactions the server has nothing to do.
+// advance begins a transaction and moves an offset from a to b by compare-and-set, before it touches anything that others see: a zombie
+// waits here for the row's lock, and then finds nothing (S1). Both go in one round trip: between transactions the server has nothing to do.
 func (o offsets) advance(ctx context.Context, conn *pgx.Conn, topic string, partition int32, m move) error {
 	marks, err := json.Marshal(m.seqs)
 	if err != nil {
@@ -163,15 +164,18 @@ func (o offsets) advance(ctx context.Context, conn *pgx.Conn, topic string, part
 		end = m.atEnd
 	}
 	var both pgx.Batch
-	both.Queue("BEGIN")
+	if !m.begun {
+		both.Queue("BEGIN")
+	}
 	both.Queue(`UPDATE `+o.ident()+` SET "next" = $5, "at_end" = greatest("at_end", $6), "updated_at" = $7, "seqs" = $8
 WHERE "topic" = $1 AND "partition" = $2 AND "next" = $3 AND "fence" = $4`,
 		topic, partition, m.from, m.fence, m.to, end, time.Now(), marks)
 	sent := conn.SendBatch(ctx, &both)
-	_, err = sent.Exec()
 	var tag pgconn.CommandTag
-	if err == nil {
-		tag, err = sent.Exec()
+	for range both.Len() {
+		if tag, err = sent.Exec(); err != nil {
+			break
+		}
 	}
 	if err = cmp.Or(err, sent.Close()); err != nil {
 		return fmt.Errorf("moving the offset of %s/%d: %w", topic, partition, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,7 @@ type partition struct {
 	*sink
 	table  *table
 	writer *writer
+	stager *writer // fills stages ahead; its guesses are its own
 	topic  string
 	number int32
 	log    *slog.Logger
@@ -32,6 +34,8 @@ type partition struct {
 	deleted map[int64]int64 // by account: the highest seq that _deleted has
 	keeps   time.Duration   // how long the topic keeps tombstones (S8),
 	history kafka.History   // and every version (S9)
+
+	updating atomic.Bool // the last portion was updates only
 }
 
 // portion is what one transaction applies: the records [from, to) of a partition.
@@ -42,7 +46,8 @@ type portion struct {
 	letters []deadLetter
 	taken   taken
 	space   *space
-	err     error // what stops the topic, found while reading
+	ahead   *ahead // what is staged of it; nil: nothing
+	err     error  // what stops the topic, found while reading
 	to      int64
 	atEnd   time.Time
 }
@@ -57,29 +62,17 @@ type space struct {
 // next is read and folded.
 func (p *partition) work(ctx context.Context, in *intake, applied func()) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	ahead := make(chan portion)
+	defer func() {
+		cancel()
+		for part := range ahead { // until its reader has ended
+			p.release(in, part)
+		}
+	}()
 	var ended error
 	go func() {
 		defer close(ahead)
-		for {
-			t, err := in.take(ctx)
-			if err != nil {
-				ended = err
-				return
-			}
-			part := p.read(t)
-			select {
-			case ahead <- part:
-			case <-ctx.Done():
-				p.release(in, part)
-				ended = ctx.Err()
-				return
-			}
-			if t.last {
-				return
-			}
-		}
+		ended = p.feed(ctx, in, ahead)
 	}()
 	for part := range ahead {
 		err := part.err
@@ -95,8 +88,34 @@ func (p *partition) work(ctx context.Context, in *intake, applied func()) error 
 	return p.remember(ctx, ended)
 }
 
-// release gives back the memory of records that are done with.
+// feed reads portion after portion to the intake's end, and stages what has to wait for its turn.
+func (p *partition) feed(ctx context.Context, in *intake, to chan<- portion) error {
+	for {
+		t, err := in.take(ctx)
+		if err != nil {
+			return err
+		}
+		part := p.read(t)
+		select {
+		case to <- part:
+		default: // the one before is not done
+			p.stageAhead(ctx, &part)
+			select {
+			case to <- part:
+			case <-ctx.Done():
+				p.release(in, part)
+				return ctx.Err()
+			}
+		}
+		if t.last {
+			return nil
+		}
+	}
+}
+
+// release gives back the memory of records that are done with, and the connection that waits with them.
 func (p *partition) release(in *intake, part portion) {
+	p.giveBack(context.Background(), part.ahead)
 	in.budget.add(-part.taken.bytes)
 	clear(part.taken.recs)
 	clear(part.space.seen)
@@ -286,8 +305,8 @@ func (p *partition) try(ctx context.Context, part portion, staged bool) error {
 	}
 	ctx, cancel := grace(ctx)
 	defer cancel()
-	err := p.db.use(ctx, func(conn *pgx.Conn) error {
-		to := move{from: p.next, to: part.to, fence: p.fence, atEnd: part.atEnd, seqs: marks}
+	err := p.use(ctx, part.ahead, b, func(conn *pgx.Conn) error {
+		to := move{from: p.next, to: part.to, fence: p.fence, atEnd: part.atEnd, seqs: marks, begun: b.ahead != nil}
 		return conclude(ctx, conn, func() error {
 			if err := p.offsets.advance(ctx, conn, p.topic, p.number, to); err != nil {
 				return p.outcome(ctx, conn, part.to, err)
@@ -300,6 +319,18 @@ func (p *partition) try(ctx context.Context, part portion, staged bool) error {
 	}
 	p.committed(part, b, marks, gaps, began)
 	return p.deps.hook("ks07")
+}
+
+// use runs the transaction of a batch with the connection that has its stage, if one has, and another the next time.
+func (p *partition) use(ctx context.Context, a *ahead, b *batch, f func(conn *pgx.Conn) error) error {
+	if a == nil || a.conn == nil {
+		return p.db.use(ctx, f)
+	}
+	b.ahead = a
+	conn := a.take()
+	err := f(conn)
+	p.db.giveBack(conn, err)
+	return err
 }
 
 // write applies a portion in the transaction that has moved the offset.
@@ -346,6 +377,7 @@ func (p *partition) outcome(ctx context.Context, conn *pgx.Conn, to int64, err e
 func (p *partition) committed(part portion, b *batch, marks seqs, gaps map[int64]int64, began time.Time) {
 	p.next, p.seqs = part.to, marks
 	b.noteDeletes(p.deleted)
+	p.updating.Store(b.updated > 0 && b.updated == len(part.changes))
 	if part.atEnd.After(p.atEnd) {
 		p.atEnd = part.atEnd
 	}

@@ -23,6 +23,7 @@ import (
 type pool struct {
 	config *pgx.ConnConfig
 	free   chan struct{} // has an element for each connection that may be used
+	spares chan struct{} // has an element for each connection that is kept while waiting for others (spare)
 	leased atomic.Bool   // a pooler is in front, and its sessions are ours as long as our connections (ownSession)
 
 	mu   sync.Mutex
@@ -78,7 +79,7 @@ func newPool(dsn ops.Secret, size int) (*pool, error) {
 			set = append(set, fmt.Sprintf("(%s, %s)", literal(name), literal(settings[name])))
 		}
 	}
-	p := &pool{config: config, free: make(chan struct{}, size)}
+	p := &pool{config: config, free: make(chan struct{}, size), spares: make(chan struct{}, size/2)}
 	config.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		// Nothing is set in a session that a pooler may give to others. One that had temporary tables keeps their buffers.
 		_, err := conn.Exec(ctx, fmt.Sprintf("SELECT set_config(name, value, false) FROM (VALUES %s) AS s (name, value) WHERE (%t OR pg_backend_pid() = %d) AND (name <> 'temp_buffers' OR pg_my_temp_schema() = 0) AND current_setting(name, true) IS NOT NULL",
@@ -118,6 +119,11 @@ func (p *pool) acquire(ctx context.Context) (*pgx.Conn, error) {
 		return nil, ctx.Err()
 	case <-p.free:
 	}
+	return p.connected(ctx)
+}
+
+// connected is a connection for whoever has taken an element of free.
+func (p *pool) connected(ctx context.Context) (*pgx.Conn, error) {
 	if conn := p.take(); conn != nil && !conn.IsClosed() {
 		return conn, nil
 	}
@@ -127,6 +133,30 @@ func (p *pool) acquire(ctx context.Context) (*pgx.Conn, error) {
 		return nil, &connectError{err}
 	}
 	return conn, nil
+}
+
+// spare returns a connection for what need not be done now; nil where none is free. Its holder may wait for others who need a
+// connection, so half of all are never spare. It goes back by giveBack.
+func (p *pool) spare(ctx context.Context) *pgx.Conn {
+	select {
+	case p.spares <- struct{}{}:
+	default:
+		return nil
+	}
+	select {
+	case <-p.free:
+		if conn, err := p.connected(ctx); err == nil {
+			return conn
+		}
+	default:
+	}
+	<-p.spares
+	return nil
+}
+
+func (p *pool) giveBack(conn *pgx.Conn, err error) {
+	p.release(conn, err)
+	<-p.spares
 }
 
 // connectError says in one line, and once, what pgx says in a line for each address and each way of TLS.

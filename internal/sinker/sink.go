@@ -196,9 +196,10 @@ func (s *sink) close() {
 // partition makes the worker's state of a partition; it must be claimed before it applies anything.
 func (s *sink) partition(t *table, number int32, count int) *partition {
 	topic := s.cfg.Kafka.Topic(t.stream.Name)
+	w := writer{table: t, sql: newStatements(t, s.cfg.Schema), plans: s.writers.compiled(t), stream: t.stream.Name, locked: count > 1, hook: s.deps.hook}
+	stager := w
 	return &partition{
-		sink: s, table: t, topic: topic, number: number, log: s.log.With("stream", t.stream.Name, "partition", number),
-		writer: &writer{table: t, sql: newStatements(t, s.cfg.Schema), plans: s.writers.compiled(t), stream: t.stream.Name, locked: count > 1, hook: s.deps.hook},
+		sink: s, table: t, topic: topic, number: number, log: s.log.With("stream", t.stream.Name, "partition", number), writer: &w, stager: &stager,
 	}
 }
 

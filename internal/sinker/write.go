@@ -32,6 +32,7 @@ type batch struct {
 	applied map[int64]int64 // by account: the highest seq applied before; what is not above it is a replay
 	deleted map[int64]int64 // by account: the highest seq in _deleted; what is above it was not deleted since
 	staged  bool            // everything goes through the stage
+	ahead   *ahead          // what its connection has staged already; nil: nothing
 	now     time.Time
 
 	inserted, updated, removed int // results
@@ -297,7 +298,7 @@ func (w *writer) apply(ctx context.Context, conn *pgx.Conn, b *batch) error {
 		return err
 	}
 	if len(todo.update) > 0 {
-		if err := w.update(ctx, conn, sent, todo.update); err != nil {
+		if err := w.update(ctx, conn, sent, b.ahead, todo.update); err != nil {
 			return err
 		}
 	}
@@ -315,11 +316,10 @@ func (w *writer) apply(ctx context.Context, conn *pgx.Conn, b *batch) error {
 }
 
 // update sends rows through the stage, and takes the items of their old versions away.
-func (w *writer) update(ctx context.Context, conn *pgx.Conn, sent *sending, rows []rowChange) error {
-	if _, err := conn.Exec(ctx, w.sql.createStage); err != nil {
-		return fmt.Errorf("making a temporary table (the role needs TEMPORARY on the database): %w", err)
-	}
-	if err := sent.rows(ctx, &w.sql.stage, rows); err != nil {
+func (w *writer) update(ctx context.Context, conn *pgx.Conn, sent *sending, a *ahead, rows []rowChange) error {
+	if a.holds(rows) {
+		sent.lifting = append(sent.lifting, a.sent.lifting...)
+	} else if err := w.stage(ctx, conn, sent, a, rows); err != nil {
 		return err
 	}
 	if err := w.merge(ctx, conn, rows); err != nil {
@@ -330,6 +330,19 @@ func (w *writer) update(ctx context.Context, conn *pgx.Conn, sent *sending, rows
 		changes[i] = rows[i].change
 	}
 	return w.clearChildren(ctx, conn, changes)
+}
+
+// stage fills the stage; what was guessed wrongly goes.
+func (w *writer) stage(ctx context.Context, conn *pgx.Conn, sent *sending, a *ahead, rows []rowChange) error {
+	if _, err := conn.Exec(ctx, w.sql.createStage); err != nil {
+		return fmt.Errorf("making a temporary table (the role needs TEMPORARY on the database): %w", err)
+	}
+	if a != nil {
+		if _, err := conn.Exec(ctx, "TRUNCATE "+w.sql.stage.ident()); err != nil {
+			return fmt.Errorf("emptying a temporary table: %w", err)
+		}
+	}
+	return sent.rows(ctx, &w.sql.stage, rows)
 }
 
 // merge puts the staged rows into the table. Many rows that are likely all there are written by UPDATE, which takes PostgreSQL less than
