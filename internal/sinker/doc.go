@@ -4,7 +4,7 @@
 // per stream, child tables for line items and recipients, and the housekeeping tables _offsets, _streams, _deleted, _schemas,
 // _dead_letters and _target.
 //
-// A record's way: consume.go fetches it and hands it to its partition's worker (worker.go); batch.go folds a batch to what
+// A record's way: consume.go fetches it and hands it to its partition's worker (partition.go); batch.go folds a batch to what
 // counts of each key; write.go moves the offset first (offsets.go), asks which keys are there, and sends Avro bytes that
 // rows.go turned into COPY bytes; everything in one transaction. Tables come from the schemas (tables.go, widen.go); what
 // cannot be applied is set aside (deadletters.go).

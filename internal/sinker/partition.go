@@ -392,7 +392,7 @@ func (p *partition) committed(part portion, b *batch, marks seqs, gaps map[int64
 		p.metrics.gaps.WithLabelValues(stream).Add(float64(n))
 		p.log.Error("records are missing on the topic; `sinker rebuild` answers it once the producer has read again", "account", account, "missing", n)
 	}
-	p.log.Debug("applied", "records", len(part.entries), "inserted", b.inserted, "updated", b.updated, "removed", b.removed, "next", p.next, "took", time.Since(began))
+	p.log.Debug("applied", "records", len(part.entries), "ahead", b.ahead != nil, "inserted", b.inserted, "updated", b.updated, "removed", b.removed, "next", p.next, "took", time.Since(began))
 }
 
 // countGaps adds to _streams what is missing (S9).
