@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func TestConnect(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(*seed, 19))
 	w.pass(eager...)
-	w.connector()
+	w.connector(w.name, w.topics(), 500)
 	for range 40 {
 		w.sim().Step(rng)
 	}
@@ -44,19 +45,19 @@ func TestConnect(t *testing.T) {
 	figure(t, "%d rows of %d tables equal in the %d columns both have", rows, len(schema.All()), columns)
 }
 
-// connector has Connect write the world's topics into the schema public of its database.
-func (w *world) connector() {
+// connector has Connect write topics into the schema public of the world's database, these many records at once.
+func (w *world) connector(name string, topics []string, batch int) {
 	w.t.Helper()
 	u, err := url.Parse(databaseURL(w.name))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	config := map[string]string{
-		"connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector", "topics": strings.Join(w.topics(), ","),
+		"connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector", "topics": strings.Join(topics, ","),
 		"connection.url": "jdbc:postgresql://" + u.Host + u.Path, "connection.username": u.User.Username(), "connection.password": "",
 		"insert.mode": "upsert", "primary.key.mode": "record_key", "collection.name.format": "public.${topic}", "delete.enabled": "true", "schema.evolution": "basic",
-		"use.reduction.buffer": "true", "batch.size": "500", "use.time.zone": "UTC",
-		"consumer.override.isolation.level": "read_committed", "consumer.override.max.poll.records": "500",
+		"use.reduction.buffer": "true", "batch.size": strconv.Itoa(batch), "use.time.zone": "UTC",
+		"consumer.override.isolation.level": "read_committed", "consumer.override.max.poll.records": strconv.Itoa(batch),
 		"field.exclude.list": w.arraysOfRecords(),
 	}
 	native := strings.Replace(parts.registry, "/ccompat/v7", "/registry/v2", 1)
@@ -71,10 +72,10 @@ func (w *world) connector() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.connect(http.MethodPut, "/connectors/"+w.name+"/config", body)
-	w.t.Cleanup(func() { w.connect(http.MethodDelete, "/connectors/"+w.name, nil) })
+	w.connect(http.MethodPut, "/connectors/"+name+"/config", body)
+	w.t.Cleanup(func() { w.connect(http.MethodDelete, "/connectors/"+name, nil) })
 	for end := time.Now().Add(time.Minute); ; time.Sleep(300 * time.Millisecond) {
-		status := w.connect(http.MethodGet, "/connectors/"+w.name+"/status", nil)
+		status := w.connect(http.MethodGet, "/connectors/"+name+"/status", nil)
 		switch {
 		case strings.Contains(status, "FAILED"), time.Now().After(end):
 			w.t.Fatalf("the connector does not run: %s", status)

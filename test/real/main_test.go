@@ -80,7 +80,7 @@ func prepared(m *testing.M) (int, error) {
 }
 
 // needReal skips a test where there is nothing real.
-func needReal(t *testing.T) {
+func needReal(t testing.TB) {
 	t.Helper()
 	if os.Getenv(variable) == "" {
 		t.Skipf("SKIPPED, NOTHING REAL WAS TESTED: %s does not name Kafka, a registry and PostgreSQL; run test/real/run.sh", variable)
@@ -88,7 +88,7 @@ func needReal(t *testing.T) {
 }
 
 // script has one of the scripts beside this file do something to a part: start, stop, kill.
-func script(t *testing.T, name string, args ...string) {
+func script(t testing.TB, name string, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
@@ -104,7 +104,7 @@ func script(t *testing.T, name string, args ...string) {
 const registryUser, registryPassword = "harvest", "registry-secret"
 
 // figure prints what a check found, for people who read a log.
-func figure(t *testing.T, format string, args ...any) {
+func figure(t testing.TB, format string, args ...any) {
 	t.Helper()
 	fmt.Printf("check %-28s %s\n", strings.TrimPrefix(t.Name(), "Test"), fmt.Sprintf(format, args...))
 }

@@ -16,7 +16,7 @@ import (
 
 // program is one of ours, running as a process.
 type program struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	cmd  *exec.Cmd
 	log  string

@@ -30,7 +30,7 @@ var eager = []string{"HARVEST_SWEEP_INTERVAL=1s", "HARVEST_RECENT_SWEEP_INTERVAL
 
 // world is one test's account, topics and database.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	name   string // of topics' prefix and database
 	sims   map[int64]*harvesttest.Sim
 	client *kgo.Client
@@ -38,7 +38,7 @@ type world struct {
 }
 
 // newWorld makes a world with an account of 482913 in it.
-func newWorld(t *testing.T, o harvesttest.Options) *world {
+func newWorld(t testing.TB, o harvesttest.Options) *world {
 	t.Helper()
 	needReal(t)
 	w := &world{t: t, name: strings.ToLower(strings.NewReplacer("Test", "", "/", "_").Replace(t.Name())) + "_" + strconv.FormatInt(time.Now().UnixMilli(), 36), sims: map[int64]*harvesttest.Sim{}}
