@@ -90,7 +90,7 @@ func (p *partition) work(ctx context.Context, in *intake, applied func()) error 
 
 // feed reads portion after portion to the intake's end, and stages what has to wait for its turn.
 func (p *partition) feed(ctx context.Context, in *intake, to chan<- portion) error {
-	for {
+	for ctx.Err() == nil {
 		t, err := in.take(ctx)
 		if err != nil {
 			return err
@@ -111,6 +111,7 @@ func (p *partition) feed(ctx context.Context, in *intake, to chan<- portion) err
 			return nil
 		}
 	}
+	return ctx.Err()
 }
 
 // release gives back the memory of records that are done with, and the connection that waits with them.
