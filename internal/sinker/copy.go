@@ -9,8 +9,6 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
-
-	"harveststream/pkg/schema"
 )
 
 // sending sends rows by COPY and collects what follows from them.
@@ -182,17 +180,11 @@ func (s *sending) lift(ctx context.Context) error {
 	if len(s.lifting) == 0 {
 		return nil
 	}
+	list := s.table.lifts()
 	for _, part := range byAccount(s.lifting) {
-		for _, r := range s.table.relations() {
-			for i := range r.columns {
-				sql := lift(r, &r.columns[i])
-				if sql == "" {
-					continue
-				}
-				sql += fmt.Sprintf(" AND t.%s = $1 AND t.%s = ANY($2)", quote(schema.FieldAccount), quote(r.key[0]))
-				if _, err := s.conn.Exec(ctx, sql, part.account, part.ids); err != nil {
-					return fmt.Errorf("moving values from extra into columns of %s: %w", r.name, err)
-				}
+		for _, sql := range list {
+			if _, err := s.conn.Exec(ctx, sql, part.account, part.ids); err != nil {
+				return fmt.Errorf("moving values from extra into columns of %s: %w", s.table.name, err)
 			}
 		}
 	}

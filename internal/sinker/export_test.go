@@ -37,6 +37,9 @@ func Statements(st *schema.Stream, soft bool) string {
 			}
 		}
 	}
+	for _, c := range t.children {
+		list = append(list, liftItems(&t.relation, t.column(c.array), &c.relation, ""))
+	}
 	return strings.Join(list, ";\n\n") + ";\n"
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"harveststream/internal/ops"
-	"harveststream/pkg/schema"
 )
 
 // catalog is what the database has of some schemas.
@@ -72,7 +71,7 @@ func formatted(typ string) string {
 // missing are the statements that make the database what the sinker needs (S6): nothing is dropped, nothing retyped. What cannot be
 // mended by adding is an error. The first relation is _offsets.
 func (cat *catalog) missing(relations []*relation) ([]string, error) {
-	var list []string
+	var list, items []string // items once their tables are there
 	var wrong []error
 	done := map[string]bool{}
 	for _, r := range relations {
@@ -98,6 +97,7 @@ func (cat *catalog) missing(relations []*relation) ([]string, error) {
 			default:
 				list = append(list, fmt.Sprintf("ALTER TABLE %s ADD COLUMN IF NOT EXISTS %s", r.ident(), c.definition()), r.commentOn(c))
 				list = append(list, liftAll(r, c)...)
+				items = append(items, itemsOf(relations, r, c)...)
 			}
 		}
 	}
@@ -107,7 +107,7 @@ func (cat *catalog) missing(relations []*relation) ([]string, error) {
 	if len(wrong) > 0 {
 		return nil, ops.Fail(ops.ExitConfig, errors.Join(wrong...))
 	}
-	return list, nil
+	return append(list, items...), nil
 }
 
 // noLongerSoft refuses tables that soft-delete mode has kept, in hard mode: their rows marked as deleted would pass for living ones, and
@@ -269,77 +269,4 @@ func schemasOf(relations []*relation) []string {
 		}
 	}
 	return names
-}
-
-// liftAll fills a new column from what extra kept of it so far, in all rows.
-func liftAll(r *relation, c *column) []string {
-	if sql := lift(r, c); sql != "" {
-		return []string{sql}
-	}
-	return nil
-}
-
-// lift is the statement that moves a column's values out of extra into the column (S6), those that fit it; "" where nothing can be
-// there. extra has them under the column's name (put there by a sinker that did not know it) or where Harvest has them.
-func lift(r *relation, c *column) string {
-	if c.from == nil || r.column(schema.FieldExtra) == nil {
-		return ""
-	}
-	value := "t.extra -> " + literal(c.name)
-	rest := "t.extra - " + literal(c.name)
-	if len(c.from) > 1 {
-		path := "'{" + strings.Join(c.from, ",") + "}'"
-		value = fmt.Sprintf("coalesce(%s, t.extra #> %s)", value, path)
-		rest = fmt.Sprintf("(%s) #- %s", rest, path)
-		outer := literal(c.from[0])
-		rest = fmt.Sprintf("CASE WHEN (%s) -> %s = '{}' THEN (%s) - %s ELSE %s END", rest, outer, rest, outer, rest)
-	}
-	fits := liftExpression(c.kind, "("+value+")")
-	if fits == "" {
-		return ""
-	}
-	return fmt.Sprintf("UPDATE %s AS t SET %s = %s, extra = nullif(%s, '{}')\nWHERE t.extra IS NOT NULL AND %s IS NOT NULL",
-		r.ident(), quote(c.name), fits, rest, fits)
-}
-
-// liftExpression is the SQL of a JSON value as a column's, null where it does not fit. Nothing in it can fail, and PostgreSQL 13 knows
-// all of it.
-func liftExpression(kind schema.Kind, v string) string {
-	text := "(" + v + " #>> '{}')"
-	isString := "jsonb_typeof(" + v + ") = 'string'"
-	number := "CASE WHEN jsonb_typeof(" + v + ") = 'number' THEN " + v + "::numeric END"
-	switch kind {
-	case schema.Long:
-		return fmt.Sprintf("(CASE WHEN (%s) BETWEEN -9223372036854775808 AND 9223372036854775807 AND (%s) = trunc(%s) THEN (%s)::bigint END)",
-			number, number, number, number)
-	case schema.Decimal:
-		return fmt.Sprintf("(CASE WHEN abs(%s) < 1e29 THEN trim_scale(round(%s, 9)) END)", number, number)
-	case schema.Bool:
-		return fmt.Sprintf("(CASE WHEN jsonb_typeof(%s) = 'boolean' THEN %s::boolean END)", v, v)
-	case schema.String:
-		return fmt.Sprintf("(CASE WHEN %s THEN %s END)", isString, text)
-	case schema.Date:
-		return fmt.Sprintf("(CASE WHEN %s AND %s THEN %s::date END)", isString, validDay(text, "$"), text)
-	case schema.Timestamp:
-		clock := `T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-](0\d|1[0-4]):[0-5]\d)$`
-		return fmt.Sprintf("(CASE WHEN %s AND %s THEN date_trunc('milliseconds', %s::timestamptz) END)", isString, validDay(text, clock), text)
-	case schema.Strings:
-		return listExpression(v, "string", "ARRAY(SELECT jsonb_array_elements_text("+v+"))")
-	case schema.Longs:
-		whole := `(e #>> '{}') !~ '^-?\d{1,18}$'`
-		return fmt.Sprintf("(CASE WHEN jsonb_typeof(%s) = 'array' THEN CASE WHEN NOT EXISTS (SELECT FROM jsonb_array_elements(%s) e WHERE jsonb_typeof(e) <> 'number' OR %s) THEN ARRAY(SELECT jsonb_array_elements_text(%s)::bigint) END END)",
-			v, v, whole, v)
-	}
-	return "" // arrays of records come with the next version of their record
-}
-
-func listExpression(v, typ, array string) string {
-	return fmt.Sprintf("(CASE WHEN jsonb_typeof(%s) = 'array' THEN CASE WHEN NOT EXISTS (SELECT FROM jsonb_array_elements(%s) e WHERE jsonb_typeof(e) <> %s) THEN %s END END)",
-		v, v, literal(typ), array)
-}
-
-// validDay is the condition that text begins with a day there is, and that the rest matches.
-func validDay(text, rest string) string {
-	return fmt.Sprintf(`CASE WHEN %s ~ '^(?!0000)\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])%s' THEN substr(%s, 9, 2)::int <= extract(day FROM make_date(substr(%s, 1, 4)::int, substr(%s, 6, 2)::int, 1) + interval '1 month -1 day') ELSE false END`,
-		text, rest, text, text, text)
 }

@@ -74,3 +74,10 @@ CREATE TABLE IF NOT EXISTS "harvest"."invoice_message_recipients" (
   "extra" jsonb,
   PRIMARY KEY ("invoice_message_id", "account_id", "ordinal")
 );
+
+WITH lifted AS (
+UPDATE "harvest"."invoice_messages" AS t SET "recipients" = coalesce((SELECT jsonb_agg(jsonb_build_object('name', (e -> 'name'), 'email', (e -> 'email'), 'extra', (e -> 'extra')) ORDER BY n) FROM jsonb_array_elements((t.extra -> 'recipients')) WITH ORDINALITY AS i (e, n)), '[]'),
+extra = nullif(t.extra - 'recipients', '{}')
+WHERE t.extra IS NOT NULL AND t."recipients" IS NULL AND CASE WHEN jsonb_typeof((t.extra -> 'recipients')) = 'array' THEN NOT EXISTS (SELECT FROM jsonb_array_elements((t.extra -> 'recipients')) AS i (e) WHERE CASE WHEN jsonb_typeof(e) = 'object' THEN e - '{name,email,extra}'::text[] <> '{}' OR coalesce(jsonb_typeof((e -> 'name')), 'null') <> 'null' AND (CASE WHEN jsonb_typeof((e -> 'name')) = 'string' THEN ((e -> 'name') #>> '{}') END) IS NULL OR coalesce(jsonb_typeof((e -> 'email')), 'null') <> 'null' AND (CASE WHEN jsonb_typeof((e -> 'email')) = 'string' THEN ((e -> 'email') #>> '{}') END) IS NULL ELSE true END) ELSE false END
+RETURNING t."id", t."account_id", t."recipients" AS list)
+INSERT INTO "harvest"."invoice_message_recipients" ("invoice_message_id", "account_id", "ordinal", "name", "email", "extra") SELECT l."id", l."account_id", n, (CASE WHEN jsonb_typeof((e -> 'name')) = 'string' THEN ((e -> 'name') #>> '{}') END), (CASE WHEN jsonb_typeof((e -> 'email')) = 'string' THEN ((e -> 'email') #>> '{}') END), nullif((e -> 'extra'), 'null') FROM lifted AS l, jsonb_array_elements(l.list) WITH ORDINALITY AS i (e, n) ON CONFLICT DO NOTHING;
