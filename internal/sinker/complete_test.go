@@ -271,8 +271,10 @@ func TestCompleteOfEach(t *testing.T) {
 			t.Errorf("status: %q, not %q", got, status)
 		}
 	}
+	clients := stream(t, "clients")
 	w.publish(version{stream: tasks, account: 1, id: 1, row: row{}}, version{stream: tasks, account: 2, id: 1, row: row{}})
 	check("", "- 0")
+	w.publish(version{stream: clients, account: 1, id: 1, row: row{}}, version{stream: clients, account: 1, id: 1, seq: 7, row: row{}})
 	w.say(1, kafka.Checkpoint{Cursor: day.Add(2 * time.Hour)})
 	w.say(2, kafka.Checkpoint{Cursor: day.Add(9 * time.Hour), Backfill: &kafka.Backfill{}})
 	w.say(1, kafka.Checkpoint{Stream: "clients", Cursor: day.Add(5 * time.Hour)})
@@ -288,8 +290,45 @@ func TestCompleteOfEach(t *testing.T) {
 	check("1 clients 05:00, 1 roles -, 1 tasks 04:00, 2 tasks 03:00", "03:00 9")
 	w.say(1, kafka.Checkpoint{Cursor: day.Add(4 * time.Hour), Backfill: &kafka.Backfill{}}) // it is read again
 	check("1 clients 05:00, 1 roles -, 1 tasks -, 2 tasks 03:00", "- 9")
-	if got := w.gapsOf(); got != "1 tasks 2, 2 tasks 7" {
+	if got := w.gapsOf(); got != "1 clients 5, 1 tasks 2, 2 tasks 7" {
 		t.Errorf("missing are %q", got)
+	}
+}
+
+// TestNoCheckpoint: a checkpoint that was taken back, one that cannot be read, which is said, and a writer's sign of life, which is none, say
+// nothing of completeness (S9).
+func TestNoCheckpoint(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		key, value []byte
+		want       string
+		said       bool
+	}{
+		"taken back":         {kafka.CheckpointKey(1, "tasks"), nil, "2 tasks 15:09", false},
+		"cannot be read":     {kafka.CheckpointKey(3, "tasks"), []byte(`{"v": 99}`), "1 tasks 15:09, 2 tasks 15:09", true},
+		"a sign of life":     {kafka.HeartbeatKey(3), (&kafka.Heartbeat{Account: 3, At: observed}).Marshal(), "1 tasks 15:09, 2 tasks 15:09", false},
+		"of somebody else's": {[]byte("tasks"), []byte("{}"), "1 tasks 15:09, 2 tasks 15:09", false},
+	} {
+		w := newWorld(t)
+		said := w.hear("cannot tell how complete")
+		w.topics(1, "tasks", "_checkpoints")
+		w.say(1, kafka.Checkpoint{Cursor: observed})
+		w.say(2, kafka.Checkpoint{Cursor: observed})
+		w.produce(kgo.TryCommit, &kgo.Record{Topic: w.kafka.CheckpointTopic(), Key: c.key, Value: c.value})
+		w.drain()
+		if got := w.completeOf(); got != c.want {
+			t.Errorf("%s: complete are %q", name, got)
+		}
+		select {
+		case <-said.met:
+			if !c.said {
+				t.Errorf("%s: it is complained of", name)
+			}
+		default:
+			if c.said {
+				t.Errorf("%s: nothing is said", name)
+			}
+		}
 	}
 }
 
