@@ -28,7 +28,7 @@ type Config struct {
 	SASLUsername  string     `env:"KAFKA_SASL_USERNAME" doc:"user; with AWS_MSK_IAM the access key's id"`
 	SASLPassword  ops.Secret `env:"KAFKA_SASL_PASSWORD" doc:"password; with AWS_MSK_IAM the secret access key"`
 
-	TopicPrefix       string  `env:"KAFKA_TOPIC_PREFIX" envDefault:"harvest." doc:"begins the name of every topic, subject and transactional id"`
+	TopicPrefix       string  `env:"KAFKA_TOPIC_PREFIX" envDefault:"harvest." doc:"begins the name of every topic, subject and transactional id; ends in no digit"`
 	Partitions        int32   `env:"KAFKA_PARTITIONS" envDefault:"1" doc:"partitions of a new topic; later changes are not taken up"`
 	ReplicationFactor int16   `env:"KAFKA_REPLICATION_FACTOR" envDefault:"0" doc:"replicas of a new topic; 0: the broker's default"`
 	History           History `env:"KAFKA_HISTORY" envDefault:"720h" doc:"how long a topic keeps every version; all: for ever, 0: only the last"`
@@ -105,7 +105,7 @@ func (c Config) Topic(stream string) string { return c.TopicPrefix + stream }
 // CheckpointTopic is the name of the checkpoint topic (design §4).
 func (c Config) CheckpointTopic() string { return c.TopicPrefix + "_checkpoints" }
 
-// TransactionalID is the account's one writer's (P1).
+// TransactionalID is the account's one writer's (P1). No other prefix and account have it: prefixes end in no digit.
 func (c Config) TransactionalID(account int64) string {
 	return c.TopicPrefix + strconv.FormatInt(account, 10)
 }
@@ -236,6 +236,8 @@ func validatePrefix(prefix string) error {
 		return fmt.Errorf("%q begins with _, which marks internal topics", prefix)
 	case strings.HasSuffix(prefix, "._"):
 		return fmt.Errorf("%q ends in ._, which marks the internal topics of another prefix", prefix)
+	case strings.ContainsAny(prefix[len(prefix)-1:], "0123456789"): // harvest.1 and account 2 would write as harvest. and account 12 do
+		return fmt.Errorf("%q ends in a digit, which would run into the account's number; let it end in a dot, a dash or an underscore", prefix)
 	}
 	for _, r := range prefix {
 		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", r) {

@@ -69,6 +69,7 @@ func TestBadConfig(t *testing.T) {
 		"prefix another's inside": {"KAFKA_TOPIC_PREFIX", func(c *kafka.Config) { c.TopicPrefix = "harvest._" }},
 		"prefix with a slash":     {"KAFKA_TOPIC_PREFIX", func(c *kafka.Config) { c.TopicPrefix = "a/b." }},
 		"prefix with an umlaut":   {"KAFKA_TOPIC_PREFIX", func(c *kafka.Config) { c.TopicPrefix = "ä." }},
+		"prefix ends in a digit":  {"KAFKA_TOPIC_PREFIX", func(c *kafka.Config) { c.TopicPrefix = "harvest.1" }},
 		"prefix too long":         {"KAFKA_TOPIC_PREFIX", func(c *kafka.Config) { c.TopicPrefix = strings.Repeat("a", 201) }},
 		"no partition":            {"KAFKA_PARTITIONS", func(c *kafka.Config) { c.Partitions = 0 }},
 		"replicas negative":       {"KAFKA_REPLICATION_FACTOR", func(c *kafka.Config) { c.ReplicationFactor = -1 }},
@@ -218,5 +219,28 @@ func writePair(t *testing.T, certFile, keyFile string) {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// P1: two accounts, or two prefixes, that are allowed never share a transactional id: their producers would fence each other for ever.
+func TestTransactionalIDsDiffer(t *testing.T) {
+	t.Parallel()
+	of := map[string]string{}
+	for _, prefix := range []string{"harvest.", "harvest.1", "harvest.12", "harvest.1.", "harvest-1-", "harvest_", "1", "12", "a", "a1", "a1a"} {
+		cfg := good()
+		cfg.TopicPrefix = prefix
+		if len(cfg.Validate()) > 0 {
+			continue
+		}
+		for account := range int64(300) {
+			id, who := cfg.TransactionalID(account+1), fmt.Sprint(prefix, " and account ", account+1)
+			if of[id] != "" {
+				t.Errorf("%s and %s are both %s", of[id], who, id)
+			}
+			of[id] = who
+		}
+	}
+	if len(of) < 300*6 {
+		t.Errorf("%d ids", len(of))
 	}
 }
