@@ -45,8 +45,8 @@ func sumDeletes(past []kafka.Deletes, now time.Time) int {
 type candidates struct {
 	unexplained int // keys not met whose own parent is not confirmed gone
 	explained   int // keys not met whose parent is
-	today       int // unexplained deletes of earlier sweeps within a day
-	living      int // keys of the whole stream in the index, the candidates included
+	today       int // unexplained deletes of earlier sweeps within a day, and those other tasks are about to make
+	living      int // keys of the whole stream in the index, the candidates included, less what other tasks are about to delete
 	allowed     int // what a human allowed with --allow-deletes; -1 = nobody was asked
 	admin       bool
 	changed     bool // the token's permissions are others than when the sweep began

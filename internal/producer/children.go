@@ -214,6 +214,7 @@ func (e *engine) rotate(t *task, s *stream) error {
 
 // buryUnseen is the end of a pass: what it missed may have come back since, so each parent is looked at once more (P7).
 func (e *engine) buryUnseen(t *task, s *stream, missing []int64) error {
+	defer delete(s.let, t)
 	ok, err := e.mayBury(t, s, missing)
 	if err != nil || !ok {
 		return err
@@ -222,7 +223,7 @@ func (e *engine) buryUnseen(t *task, s *stream, missing []int64) error {
 	for _, id := range missing {
 		if parent := s.index.get(id).owner; !looked[parent] {
 			looked[parent] = true
-			err := e.secondLook(t, s, parent, 0, func(ids []int64) error { return e.entomb(s, ids, byChildren, len(ids)) })
+			err := e.secondLook(t, s, parent, 0, func(ids []int64) error { return e.entomb(t, s, ids, byChildren, len(ids)) })
 			if err != nil {
 				return err
 			}
@@ -363,10 +364,11 @@ func (e *engine) listless(t *task, s *stream, parent int64) error {
 
 // buryChildren publishes the tombstones of children that two complete lists of their parents did not show, if the brake allows (P7).
 func (e *engine) buryChildren(t *task, s *stream, missing []int64) error {
+	defer delete(s.let, t)
 	if ok, err := e.mayBury(t, s, missing); err != nil || !ok {
 		return err
 	}
-	return e.entomb(s, missing, byChildren, len(missing))
+	return e.entomb(t, s, missing, byChildren, len(missing))
 }
 
 // mayBury looks at the token, asks the brake, and for another row that must be shown.
@@ -377,7 +379,7 @@ func (e *engine) mayBury(t *task, s *stream, missing []int64) (bool, error) {
 	if err := e.readMe(t); err != nil {
 		return false, err
 	}
-	if !e.administers() || !e.mayDelete(s, 0, len(missing)) || e.dryRun {
+	if !e.administers() || !e.mayDelete(t, s, 0, len(missing)) || e.dryRun {
 		return false, nil
 	}
 	return e.control(t, s, nil, missing)

@@ -32,7 +32,7 @@ func (e *engine) orphans(t *task, s *stream) error {
 		}
 	})
 	if len(bereft) > 0 && e.cfg.Deletes != deletesOff && !e.dryRun {
-		if err := e.entomb(s, bereft, byParent, 0); err != nil {
+		if err := e.entomb(t, s, bereft, byParent, 0); err != nil {
 			return err
 		}
 	}
@@ -66,5 +66,5 @@ func (e *engine) buryOrphans(t *task, s *stream, parent int64, ids []int64) erro
 	if ok, err := e.control(t, s.parent, nil, []int64{parent}); err != nil || !ok {
 		return err
 	}
-	return e.entomb(s, ids, byParent, 0)
+	return e.entomb(t, s, ids, byParent, 0)
 }

@@ -116,7 +116,7 @@ func (e *engine) commit(records []*kgo.Record) error {
 			s := e.byTopic[r.Topic]
 			s.ck.Partitions[r.Partition].Next = r.Offset + 1
 		}
-		return e.checkpoints(false)
+		return append(e.checkpoints(false), e.overdue()...)
 	}
 	began := time.Now()
 	if err := e.writer.Commit(e.ctx, records, last); err != nil {
@@ -124,6 +124,15 @@ func (e *engine) commit(records []*kgo.Record) error {
 	}
 	e.m.commits.Observe(time.Since(began).Seconds())
 	return nil
+}
+
+// overdue is the sign of life that is due while one transaction follows another, as where very many rows are buried, and the loop, whose
+// timer gives it otherwise, has no turn (P1).
+func (e *engine) overdue() []*kgo.Record {
+	if time.Since(e.beat.At) <= heartbeatEvery {
+		return nil
+	}
+	return []*kgo.Record{e.heartbeat(false)}
 }
 
 // checkpoints are the records of every stream's state that has to be written now: with its records, twice a minute without any, or

@@ -223,7 +223,7 @@ func (p *Producer) newEngine(ctx context.Context) *engine {
 		byName: map[string]*stream{}, byTopic: map[string]*stream{}, answers: make(chan *answer), tasks: map[*task]struct{}{}, allowDeletes: -1, noted: map[string]bool{}, at: map[int64]int{},
 	}
 	for _, st := range p.cfg.selected {
-		s := &stream{Stream: st, pageSize: cmp.Or(p.PageSize, fullPage), topic: p.cfg.Kafka.Topic(st.Name), interval: p.cfg.PollInterval.For(st.Name), busy: map[string]bool{}, growing: map[int64]growth{}, burying: map[int64]*task{}}
+		s := &stream{Stream: st, pageSize: cmp.Or(p.PageSize, fullPage), topic: p.cfg.Kafka.Topic(st.Name), interval: p.cfg.PollInterval.For(st.Name), busy: map[string]bool{}, growing: map[int64]growth{}, burying: map[int64]*task{}, let: map[*task]int{}}
 		s.whole = st.Read == schema.Whole || p.cfg.refresh[st.Name]
 		if s.parent = e.byName[st.Parent]; s.parent != nil {
 			s.parent.children = append(s.parent.children, s)

@@ -44,6 +44,7 @@ type stream struct {
 	restores []kafka.Restore  // lower stamps met by sweeps, in order of time (P5)
 	revivals []revival        // keys met after their tombstone, to be read by GET (P7)
 	burying  map[int64]*task  // keys that a task is looking for, before it says they are gone
+	let      map[*task]int    // unexplained deletes the brake has let through and a task has not made yet (P7)
 
 	parent   *stream   // child streams
 	children []*stream // streams read per row of this one

@@ -91,7 +91,8 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 	if err != nil {
 		return err
 	}
-	if !e.mayDelete(s, len(explained), len(others)) {
+	defer delete(s.let, t)
+	if !e.mayDelete(t, s, len(explained), len(others)) {
 		others = nil
 	}
 	if e.dryRun || len(explained)+len(others) == 0 {
@@ -99,7 +100,7 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 	}
 	explained, others, err = e.confirmAll(t, s, explained, others, w)
 	if gone := slices.Concat(explained, others); err == nil && len(gone) > 0 {
-		err = e.entomb(s, gone, bySweep, len(others))
+		err = e.entomb(t, s, gone, bySweep, len(others))
 	}
 	return err
 }
@@ -141,11 +142,19 @@ func (s *stream) unclaim(t *task, ids []int64) {
 // administers says whether absence can mean deletion at all: others than administrators see a part (P7).
 func (e *engine) administers() bool { return e.account.admin || e.cfg.Deletes == deletesOn }
 
-// mayDelete asks the brake about unexplained candidates and remembers what it said.
-func (e *engine) mayDelete(s *stream, explained, others int) bool {
-	stop := conclude(candidates{unexplained: others, explained: explained, today: sumDeletes(s.ck.Deletes, time.Now()), living: s.index.live,
-		allowed: e.allowDeletes, admin: e.administers(), changed: e.account.changed})
+// mayDelete asks the brake about a task's unexplained candidates and remembers what it said. What it has let other tasks delete counts as
+// if it were done: each of those is still asking for its rows.
+func (e *engine) mayDelete(t *task, s *stream, explained, others int) bool {
+	elsewhere := 0
+	for other, n := range s.let {
+		if other != t {
+			elsewhere += n
+		}
+	}
+	stop := conclude(candidates{unexplained: others, explained: explained, today: sumDeletes(s.ck.Deletes, time.Now()) + elsewhere,
+		living: s.index.live - elsewhere, allowed: e.allowDeletes, admin: e.administers(), changed: e.account.changed})
 	if stop == "" {
+		s.let[t] = others
 		return true
 	}
 	e.brake(s, others, stop)
@@ -404,8 +413,11 @@ func (s *stream) parentOf(owner int64) int64 {
 
 // entomb publishes the tombstones of keys confirmed gone, together with those of their children (P7), and looks for what else their
 // owner takes along.
-func (e *engine) entomb(s *stream, gone []int64, why cause, unexplained int) error {
+func (e *engine) entomb(t *task, s *stream, gone []int64, why cause, unexplained int) error {
 	faultpoint.Pass("kp18")
+	if let := s.let[t]; let > 0 {
+		s.let[t] = max(0, let-unexplained)
+	}
 	if e.allowDeletes < 0 { // those a person allowed are answered for
 		s.ck.Deletes = addDeletes(s.ck.Deletes, time.Now().UTC(), unexplained)
 	}
