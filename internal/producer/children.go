@@ -379,7 +379,7 @@ func (e *engine) mayBury(t *task, s *stream, missing []int64) (bool, error) {
 	if err := e.readMe(t); err != nil {
 		return false, err
 	}
-	if !e.administers() || !e.mayDelete(t, s, 0, len(missing)) || e.dryRun {
+	if !e.mayTell(s, len(missing)) || !e.mayDelete(t, s, 0, len(missing)) || e.dryRun {
 		return false, nil
 	}
 	return e.control(t, s, nil, missing)

@@ -60,7 +60,7 @@ func (e *engine) buryOrphans(t *task, s *stream, parent int64, ids []int64) erro
 	if e.cfg.Deletes == deletesOff || e.dryRun {
 		return nil
 	}
-	if err := e.readMe(t); err != nil || !e.administers() {
+	if err := e.readMe(t); err != nil || !e.mayTell(s, len(ids)) {
 		return err
 	}
 	if ok, err := e.control(t, s.parent, nil, []int64{parent}); err != nil || !ok {

@@ -61,7 +61,7 @@ func (p *Producer) plan(ctx context.Context, out io.Writer) error {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", s.Name, n, p.cfg.PollInterval.For(s.Name), p.duration(pages(n)), p.duration(pages(n)*10))
 	}
 	lists := p.childLists(totals)
-	fmt.Fprintf(w, "\nchildren\t%d lists\trotating pass\t%s\tat a tenth of the budget\n", lists, p.duration(lists*10))
+	fmt.Fprintf(w, "\nchildren\t%d lists\tfirst read\t%s\trotating pass\t%s at a tenth of the budget\n", lists, p.duration(lists), p.duration(lists*10))
 	if err := w.Flush(); err != nil {
 		return err
 	}

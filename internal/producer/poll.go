@@ -200,6 +200,9 @@ func (e *engine) quickPoll(t *task, s *stream) error {
 // page; the cursor comes from the server's clock at its very beginning (P4), and polls move it on meanwhile. It is not walked again:
 // where rows may have slipped from page to page, or nobody saw it from its start to its end, a sweep follows (P6).
 func (e *engine) firstRead(t *task, s *stream) error {
+	if b := s.ck.Backfill; b.Begun() && b.Link != "" && !e.client.Follows(b.Link) { // HARVEST_BASE_URL was another: begin again
+		s.ck.Backfill, s.dirty = &kafka.Backfill{}, true
+	}
 	began, resumed := time.Now(), s.ck.Backfill.Begun()
 	w, err := e.walk(t, s, s.resume(), sight{cause: byBackfill, progress: func(a *answer) { s.advance(a, e.cfg.Lookback) }})
 	if resumed && refused(err) { // the stored place is no good any more: begin again

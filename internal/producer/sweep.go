@@ -81,11 +81,8 @@ func (e *engine) bury(t *task, s *stream, missing []int64, w window) error {
 	if err := e.readMe(t); err != nil {
 		return err
 	}
-	if !e.administers() {
-		if e.account.wasAdmin {
-			e.brake(s, len(missing), "the token is no administrator's any more: it may just not see these rows")
-		}
-		return nil // what is missing may just be out of this token's sight: said once, at the start
+	if !e.mayTell(s, len(missing)) {
+		return nil
 	}
 	explained, others, err := e.causes(t, s, missing)
 	if err != nil {
@@ -141,6 +138,15 @@ func (s *stream) unclaim(t *task, ids []int64) {
 
 // administers says whether absence can mean deletion at all: others than administrators see a part (P7).
 func (e *engine) administers() bool { return e.account.admin || e.cfg.Deletes == deletesOn }
+
+// mayTell says whether the token sees enough to tell that rows are gone. One that no longer does stops the sweep; of one that never did it is
+// said once, at the start.
+func (e *engine) mayTell(s *stream, missing int) bool {
+	if !e.administers() && e.account.wasAdmin {
+		e.brake(s, missing, "the token is no administrator's any more: it may just not see these rows")
+	}
+	return e.administers()
+}
 
 // mayDelete asks the brake about a task's unexplained candidates and remembers what it said. What it has let other tasks delete counts as
 // if it were done: each of those is still asking for its rows.

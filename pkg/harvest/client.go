@@ -215,6 +215,12 @@ func (c *Client) try(ctx context.Context, target *url.URL, a *attempt, decode fu
 // priorities at the last moment (P9). Whoever gets one makes a request with Reserved, and not one of reports.
 func (c *Client) Reserve() time.Duration { return c.general.reserve(time.Now()) }
 
+// Follows reports whether a link leads to where this client asks: one of another base URL does not.
+func (c *Client) Follows(link string) bool {
+	_, err := c.origin.link(link)
+	return err == nil
+}
+
 // Requests is the highest number given so far: whatever begins from now on has a larger one.
 func (c *Client) Requests() uint64 { return c.number.Load() }
 
