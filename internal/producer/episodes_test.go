@@ -57,6 +57,9 @@ func (h *history) changes(l *life, n int) {
 		pass(wait)
 		h.say("%s", h.sim.Step(h.rng))
 		h.sum.Changes++
+		if h.oddRng.IntN(12) == 0 {
+			h.odd()
+		}
 		if h.rng.IntN(12) == 0 {
 			l.net.tearAt(1+h.rng.IntN(60), h.rng.IntN(2) == 0)
 		} else if h.rng.IntN(6) == 0 {

@@ -215,6 +215,9 @@ func (w *world) expected(st *schema.Stream, object []byte, parent int64) map[str
 	if st.Read == schema.Single {
 		out["id"] = strconv.Itoa(accountID)
 	}
+	if text := extraOf(st, v); text != "" {
+		out["extra"] = text
+	}
 	return out
 }
 
@@ -328,6 +331,9 @@ func (w *world) compare(st *schema.Stream, id int64, got, want map[string]string
 			w.t.Errorf("%s %d: STALE: %s is %q on the topic, %q in the account", st.Name, id, f.Name, got[f.Name], want[f.Name])
 		}
 	}
+	if !sameExtra(got["extra"], want["extra"]) {
+		w.t.Errorf("%s %d: EXTRA: it is %q on the topic, should be %q", st.Name, id, got["extra"], want["extra"])
+	}
 }
 
 // history is latestOf a stream's topic.
@@ -350,6 +356,7 @@ func (w *world) latestOf(st *schema.Stream, records []published) map[int64]publi
 			w.t.Errorf("%s partition %d: GAP: seq %d follows %d", name, p.part, p.seq, last[p.part])
 		}
 		last[p.part] = p.seq
+		w.exact(st, p, latest[p.id])
 		if old, ok := latest[p.id]; ok {
 			if old.deleted && p.deleted || !old.deleted && !p.deleted && sameVersion(st, old.fields, p.fields) {
 				w.t.Errorf("%s %d: REPEAT: seq %d says what seq %d said", name, p.id, p.seq, old.seq)

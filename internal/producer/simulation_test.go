@@ -47,6 +47,7 @@ func TestSimulation(t *testing.T) {
 type history struct {
 	*world
 	rng    *rand.Rand
+	oddRng *rand.Rand // its own, so that histories are what they were
 	jitter func() float64
 	page   int
 	sum    *tally
@@ -73,7 +74,7 @@ func simulate(t *testing.T, n uint64, sum *tally) {
 	if rng.IntN(3) == 0 {
 		w.env = append(w.env, "KAFKA_PARTITIONS=3")
 	}
-	h := &history{world: w, rng: rng, jitter: uniform(n, 9), page: 5 + rng.IntN(60), sum: sum}
+	h := &history{world: w, rng: rng, oddRng: rand.New(rand.NewPCG(n, 10)), jitter: uniform(n, 9), page: 5 + rng.IntN(60), sum: sum}
 	strange := rng.IntN(2) == 0
 	if strange {
 		h.strangers()

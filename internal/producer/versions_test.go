@@ -90,7 +90,7 @@ func (p *published) tells(st *schema.Stream, v told) bool {
 			return false
 		}
 	}
-	return true
+	return sameExtra(p.fields["extra"], v.fields["extra"])
 }
 
 // mirror is P10: of streams with dates, what once had an updated_at from the anchor on, and its children; of others, everything. What had
