@@ -26,7 +26,7 @@ func TestP1SentinelIsAnothers(t *testing.T) {
 				return nil, nil, false
 			}
 			w.bus.SleepControl(func() {
-				other := w.producer()
+				other := w.producer("HARVEST_STREAMS=company") // done before the first one's next sign of life
 				other.TakeOver = true
 				if err := other.Sync(w.t.Context()); err != nil {
 					t.Error(err)

@@ -209,7 +209,7 @@ var broken = []mutant{
 		"\t\tif !mutant { s.ck.Deletes = addDeletes(s.ck.Deletes, time.Now().UTC(), unexplained) }\n", "TestP7DayHasNoEdge"},
 	{"P7: the sweep of a window answers a stopped one", "internal/producer/sweep.go",
 		"\tif w.whole && s.stops == stops {",
-		"\tif (mutant || w.whole) && s.stops == stops {", "TestP7StoppedSweepStaysSaid"},
+		"\tif (mutant || w.whole) && s.stops == stops {", "TestP7WindowAnswersNothing"},
 	{"P7: what comes back from the dead is never asked for", "internal/producer/schedule.go",
 		"\t\tif len(s.revivals) > 0 || e.restoreDue(s, now) {",
 		"\t\tif len(s.revivals) > 0 && !mutant || e.restoreDue(s, now) {", "TestP7BackWithNothingButATombstone"},

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"harveststream/internal/ops"
 	"harveststream/internal/producer"
 	"harveststream/pkg/harvest/harvesttest"
 )
@@ -41,5 +42,33 @@ func TestP7BrakeOfTwoTasks(t *testing.T) {
 		}
 		stop()
 		<-ended
+	})
+}
+
+// P7: a sweep of the last days that misses nothing does not answer one over everything that was stopped.
+func TestP7WindowAnswersNothing(t *testing.T) {
+	bubble(t, harvesttest.Options{Seed: 312}, func(w *world) {
+		w.sync()
+		pass(10 * time.Minute)
+		p := w.producer()
+		stop, ended := w.background(p)
+		pass(time.Minute)
+		old, gone := time.Now().AddDate(0, 0, -30).Format(time.DateOnly), 0
+		for _, o := range w.sim.Truth("time_entries") {
+			if gone < 30 && field(o.JSON, "spent_date") < old {
+				w.delete("time_entries", o.ID)
+				gone++
+			}
+		}
+		pass(5 * time.Minute)
+		if n := state(p, "time_entries").Stopped; n != gone || gone <= 20 {
+			t.Errorf("a sweep waits for %d rows, %d were deleted", n, gone)
+		}
+		pass(25 * time.Minute) // and two sweeps of the last days
+		if n := state(p, "time_entries").Stopped; n != gone {
+			t.Errorf("after sweeps of the last days a sweep waits for %d rows", n)
+		}
+		stop()
+		exits(t, <-ended, ops.ExitOK)
 	})
 }
