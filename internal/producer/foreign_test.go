@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -19,10 +20,22 @@ import (
 // that the checkpoints of then, believes nothing of what is left: it says who took over.
 func TestP1SentinelIsAnothers(t *testing.T) {
 	bubble(t, harvesttest.Options{Seed: 241}, func(w *world) {
-		var taken atomic.Bool
+		cl, _ := w.client()
+		compact := "compact"
+		must(kadm.NewClient(cl).CreateTopic(w.t.Context(), 1, 1, map[string]*string{"cleanup.policy": &compact}, "harvest._checkpoints"))(t)
+		neighbour := &kgo.Record{Topic: "harvest._checkpoints", Key: []byte("7/company"), Value: []byte("{}")} // the log begins with what stays
+		if err := cl.ProduceSync(w.t.Context(), neighbour).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		var written, taken atomic.Bool
+		w.bus.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+			w.bus.KeepControl()
+			written.Store(true)
+			return nil, nil, false
+		})
 		w.bus.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
 			w.bus.KeepControl()
-			if taken.Swap(true) {
+			if !written.Load() || taken.Swap(true) {
 				return nil, nil, false
 			}
 			w.bus.SleepControl(func() {
