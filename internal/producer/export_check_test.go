@@ -20,3 +20,6 @@ func (p *Producer) Reading() map[string]func(context.Context) error {
 		"status":   func(ctx context.Context) error { return p.status(ctx, io.Discard) },
 	}
 }
+
+// Plan is `producer plan`, its lines written to out.
+func (p *Producer) Plan(ctx context.Context, out io.Writer) error { return p.plan(ctx, out) }
