@@ -29,7 +29,7 @@ func TestP12OneExcuse(t *testing.T) {
 		}
 		w.serve(func() {
 			pass(3 * time.Minute)
-			w.sim.Fault(harvesttest.Fault{Match: "contacts", Query: "per_page=1", Do: harvesttest.DoRewrite, Rewrite: oneLess})
+			mend := w.sim.Fault(harvesttest.Fault{Match: "contacts", Query: "per_page=1", Do: harvesttest.DoRewrite, Rewrite: oneLess})
 			pass(6 * time.Minute)
 			if n := excuses(); n != 1 {
 				t.Errorf("the difference was excused %d times before the next sweep", n)
@@ -43,6 +43,12 @@ func TestP12OneExcuse(t *testing.T) {
 			pass(70 * time.Minute)
 			if n := excuses(); n == before {
 				t.Error("no sweep had the difference looked at again")
+			}
+			mend()
+			before = excuses()
+			pass(5 * time.Minute)
+			if n := excuses(); n != before {
+				t.Error("a difference that went away was looked for")
 			}
 		}, "HARVEST_SWEEP_INTERVAL=1h", "HARVEST_STREAMS=contacts")
 	})

@@ -1,6 +1,7 @@
 package producer_test
 
 import (
+	"context"
 	"encoding/binary"
 	"slices"
 	"sync/atomic"
@@ -48,7 +49,9 @@ func TestP1SentinelIsAnothers(t *testing.T) {
 			})
 			return nil, nil, false
 		})
-		exits(t, w.producer().Run(w.t.Context()), ops.ExitInternal, "taken over")
+		ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Minute)
+		defer cancel()
+		exits(t, w.producer().Run(ctx), ops.ExitInternal, "taken over")
 	})
 }
 
@@ -87,6 +90,8 @@ func TestAnotherKeyID(t *testing.T) {
 		if err := cl.ProduceSync(w.t.Context(), &kgo.Record{Topic: "harvest.clients", Key: key}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
-		exits(t, w.producer().Run(w.t.Context()), ops.ExitConfig, "harvest.clients", "schema id")
+		ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Minute)
+		defer cancel()
+		exits(t, w.producer().Run(ctx), ops.ExitConfig, "harvest.clients", "schema id")
 	})
 }

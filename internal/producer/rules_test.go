@@ -342,6 +342,11 @@ func TestP10Anchor(t *testing.T) {
 				t.Errorf("anchor %d days ago: %d entries in the mirror, want %d", s.ago, got, want)
 			}
 		}
+		for _, p := range w.topic("time_entries") {
+			if p.op == "create" && p.cause != "backfill" { // a first read brings them, and is said to be under way, not a sweep
+				t.Errorf("entry %d came by %s", p.id, p.cause)
+			}
+		}
 	})
 }
 
