@@ -23,21 +23,21 @@ func oneLess(body []byte) []byte {
 // P12: a difference that no search mends is left alone; another one is not, and a complete sweep has it looked at again.
 func TestP12OneExcuse(t *testing.T) {
 	bubble(t, harvesttest.Options{Seed: 261}, func(w *world) {
-		id := w.sim.IDs("contacts")[0]
+		id := w.sim.IDs("expenses")[0]
 		excuses := func() int {
 			return strings.Count(w.log.String(), "the list's total differs from the rows it shows")
 		}
 		w.serve(func() {
 			pass(3 * time.Minute)
-			mend := w.sim.Fault(harvesttest.Fault{Match: "contacts", Query: "per_page=1", Do: harvesttest.DoRewrite, Rewrite: oneLess})
+			mend := w.sim.Fault(harvesttest.Fault{Match: "expenses", Query: "per_page=1", Do: harvesttest.DoRewrite, Rewrite: oneLess})
 			pass(6 * time.Minute)
 			if n := excuses(); n != 1 {
 				t.Errorf("the difference was excused %d times before the next sweep", n)
 			}
-			w.delete("contacts", id)
+			w.delete("expenses", id)
 			pass(5 * time.Minute)
-			if !w.gone("contacts", id) {
-				t.Errorf("contact %d is still on the topic", id)
+			if !w.gone("expenses", id) {
+				t.Errorf("expense %d is still on the topic", id)
 			}
 			before := excuses()
 			pass(70 * time.Minute)
@@ -50,6 +50,6 @@ func TestP12OneExcuse(t *testing.T) {
 			if n := excuses(); n != before {
 				t.Error("a difference that went away was looked for")
 			}
-		}, "HARVEST_SWEEP_INTERVAL=1h", "HARVEST_STREAMS=contacts")
+		}, "HARVEST_SWEEP_INTERVAL=1h", "HARVEST_STREAMS=expenses")
 	})
 }
