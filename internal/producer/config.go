@@ -114,7 +114,7 @@ func (c *Config) Validate() []error {
 		bad("HARVEST_DELETES: %q is none of auto, on, off", string(c.Deletes))
 	}
 	if c.RateLimit < 6 || c.RateLimit > math.MaxInt16 {
-		bad("HARVEST_RATE_LIMIT: %d is not at least 6 requests per 15 s", c.RateLimit)
+		bad("HARVEST_RATE_LIMIT: %d is no number from 6 to %d (requests per 15 s)", c.RateLimit, math.MaxInt16)
 	}
 	if c.Concurrency < 1 || c.Concurrency > 64 {
 		bad("HARVEST_CONCURRENCY: %d is not between 1 and 64", c.Concurrency)

@@ -13,17 +13,17 @@ import (
 	"harveststream/pkg/harvest/harvesttest"
 )
 
-// BenchmarkPeers brings a topic of 200,000 time entries into PostgreSQL by `sinker drain`, from its start to its end, by one COPY of the same rows into a
+// BenchmarkPeers brings a topic of 50,000 time entries into PostgreSQL by `sinker drain`, from its start to its end, by one COPY of the same rows into a
 // table like it, and by Debezium's JDBC sink, from its first rows to its last: run.sh -- -test.run xxx -test.bench Peers -test.benchtime 3x
 func BenchmarkPeers(b *testing.B) {
-	const n = 200_000
+	const n = 50_000
 	sizes := small
 	sizes.TimeEntries = n
 	w := newWorld(b, harvesttest.Options{Seed: 23, Sizes: sizes})
 	if parts.connect == "" {
 		b.Skipf("SKIPPED: %s names no connect", variable)
 	}
-	w.sync("HARVEST_RATE_LIMIT=1000000")
+	w.sync()
 	var ours, replay, copied, debezium time.Duration
 	for i := 0; b.Loop(); i++ {
 		w.rows("DROP SCHEMA IF EXISTS harvest CASCADE")
@@ -31,7 +31,7 @@ func BenchmarkPeers(b *testing.B) {
 		w.rows("UPDATE harvest._offsets SET next = 0")
 		replay += took(func() { w.drain() })
 		copied += w.copied("harvest.time_entries")
-		debezium += w.debezium(fmt.Sprint(w.name, "_", i), "time_entries", n)
+		debezium += w.debezium(fmt.Sprint(w.name, "_", i), "time_entries")
 	}
 	seconds := func(d time.Duration) float64 { return d.Seconds() / float64(b.N) }
 	if differences, _ := w.tables(harvesttest.Compared); len(differences) > 0 {
@@ -77,14 +77,15 @@ func (w *world) copied(table string) time.Duration {
 
 // debezium has Connect write a stream's topic into a table that is not there yet. Its time counts from the first rows on: a worker that
 // runs already has no start.
-func (w *world) debezium(name, stream string, n int) time.Duration {
+func (w *world) debezium(name, stream string) time.Duration {
 	w.t.Helper()
+	n := w.sim().Count(stream)
 	table := fmt.Sprintf("public.%q", w.name+"_"+stream)
 	w.rows("DROP TABLE IF EXISTS " + table)
 	w.connector(name, []string{w.prefix() + stream}, 5000)
 	var began time.Time
 	first := 0
-	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		texts, err := w.query("SELECT count(*)::text FROM " + table)
 		if err != nil { // not there yet
 			continue
