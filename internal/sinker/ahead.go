@@ -2,7 +2,6 @@ package sinker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -73,11 +72,9 @@ func (p *partition) giveBack(ctx context.Context, a *ahead) {
 	if a == nil || a.conn == nil {
 		return
 	}
-	err := conclude(ctx, a.conn, func() error { return errNotUsed }, nil)
-	p.db.giveBack(a.take(), err)
+	rollBack(ctx, a.conn)
+	p.db.giveBack(a.take(), nil)
 }
-
-var errNotUsed = errors.New("not used")
 
 // take hands the connection over.
 func (a *ahead) take() *pgx.Conn {

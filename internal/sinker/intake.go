@@ -84,9 +84,9 @@ func (q *intake) signal() {
 	}
 }
 
-// push adds fetched records, control records included. The client may have had them for long: all that is known is that they were asked for
-// when those before them had been handed over (S8); of one answer in several parts the first part counts. Those of an intake that is closed or has ended are dropped: what comes behind an
-// error may be of another log.
+// push adds fetched records, control records included. The client may have had them for long: all that is known is that they were asked
+// for when those before them had been handed over (S8); of one answer in several parts the first part counts. Those of an intake that is
+// closed or has ended are dropped: what comes behind an error may be of another log.
 func (q *intake) push(recs []*kgo.Record, stable int64, now time.Time) {
 	n := 0
 	for _, r := range recs {

@@ -236,9 +236,7 @@ func transact(ctx context.Context, conn *pgx.Conn, f func(conn *pgx.Conn) error)
 // answer it calls sent.
 func conclude(ctx context.Context, conn *pgx.Conn, f, sent func() error) error {
 	if err := f(); err != nil {
-		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		_, _ = conn.Exec(undo, "ROLLBACK")
+		rollBack(ctx, conn)
 		return err
 	}
 	answer := conn.PgConn().Exec(ctx, "COMMIT")
@@ -253,6 +251,13 @@ func conclude(ctx context.Context, conn *pgx.Conn, f, sent func() error) error {
 		return fmt.Errorf("committing: %w", err)
 	}
 	return nil
+}
+
+// rollBack ends a transaction even when ctx has ended. A connection on which it fails is thrown away by release.
+func rollBack(ctx context.Context, conn *pgx.Conn) {
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_, _ = conn.Exec(undo, "ROLLBACK")
 }
 
 // ownSession makes sure that connections are sessions of our own: a pooler that gives them to others between transactions would mix up
